@@ -1,0 +1,59 @@
+"""Docker's multiplexed stream: 8-byte header (stream, three zeros, big-endian length), then the bytes.
+
+Owns: bytes into frames and back.  No I/O: feed it pieces of any size and it gives whole frames.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from corten.errors import Invalid
+
+STDIN, STDOUT, STDERR, SYSTEM_ERROR = 0, 1, 2, 3
+NAMES = {STDIN: "stdin", STDOUT: "stdout", STDERR: "stderr"}
+
+_HEADER = struct.Struct(">BxxxL")
+HEADER_SIZE = _HEADER.size
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A piece of output and the stream that it came from."""
+
+    stream: int
+    data: bytes
+
+
+def encode(stream: int, data: bytes) -> bytes:
+    """One frame as bytes."""
+    return _HEADER.pack(stream, len(data)) + data
+
+
+class Decoder:
+    """Pieces in, frames out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that these bytes complete; raises Invalid at a header that cannot be one."""
+        self._buffer += data
+        frames: list[Frame] = []
+        position = 0
+        while len(self._buffer) - position >= HEADER_SIZE:
+            stream, length = _HEADER.unpack_from(self._buffer, position)
+            if stream > SYSTEM_ERROR:
+                raise Invalid(f"unrecognized stream: {stream}")
+            end = position + HEADER_SIZE + length
+            if len(self._buffer) < end:
+                break
+            frames.append(Frame(stream, bytes(self._buffer[position + HEADER_SIZE : end])))
+            position = end
+        del self._buffer[:position]
+        return frames
+
+    @property
+    def is_empty(self) -> bool:
+        """True when no frame is half read."""
+        return not self._buffer

@@ -1,0 +1,2 @@
+<?php
+echo "Hello from myApp, PHP " . PHP_VERSION . " on " . php_uname('s') . "\n";

@@ -1,0 +1,1 @@
+"""Test rigs: real daemons and registries of ours, started and stopped by tests."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import docker
 import pytest
+
 from rig.daemon import Daemon
 from rig.registry import Registry
 

@@ -1,0 +1,145 @@
+"""What is measured: each measure takes an engine and gives figures in the unit it names."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import tarfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import docker
+
+from bench.engines import Engine
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of the table.  ``better`` says whether less or more is better; ``goal`` is the ratio to reach."""
+
+    name: str
+    unit: str
+    take: Callable[[Engine, int], float]
+    goal: float | None = None
+    more_is_better: bool = False
+
+
+def timed(action: Callable[[], object], rounds: int, warm_up: int = 2) -> float:
+    """Median milliseconds of an action."""
+    for _ in range(warm_up):
+        action()
+    samples = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        action()
+        samples.append((time.perf_counter() - begin) * 1000)
+    return statistics.median(samples)
+
+
+def run_none(engine: Engine, rounds: int) -> float:
+    return timed(lambda: engine.docker("run", "--rm", "--net=none", "busybox", "true"), rounds)
+
+
+def run_bridge(engine: Engine, rounds: int) -> float:
+    return timed(lambda: engine.docker("run", "--rm", "busybox", "true"), rounds)
+
+
+def exec_true(engine: Engine, rounds: int) -> float:
+    engine.docker("run", "-d", "--name", "execs", "busybox", "sleep", "1000")
+    try:
+        return timed(lambda: engine.docker("exec", "execs", "true"), rounds)
+    finally:
+        engine.docker("rm", "-f", "execs")
+
+
+def build_ten_steps(engine: Engine, rounds: int) -> float:
+    dockerfile = "FROM busybox\n" + "".join(f"RUN echo {n}\n" for n in range(10))
+    return timed(lambda: engine.docker("build", "--no-cache", "-", stdin=dockerfile.encode()), max(3, rounds // 5), 1)
+
+
+def rebuild_cached(engine: Engine, rounds: int) -> float:
+    dockerfile = "FROM busybox\n" + "".join(f"ENV N{n}={n}\n" for n in range(30))
+    return timed(lambda: engine.docker("build", "-", stdin=dockerfile.encode()), max(3, rounds // 3), 1)
+
+
+def list_containers(engine: Engine, rounds: int) -> float:
+    return timed(lambda: engine.docker("ps", "-a"), rounds)
+
+
+def idle_memory(engine: Engine, rounds: int) -> float:
+    """MB of all engine processes with 50 idle containers."""
+    del rounds
+    names = [f"idle{n}" for n in range(50)]
+    for name in names:
+        engine.docker("run", "-d", "--name", name, "busybox", "sleep", "100000")
+    time.sleep(2)
+    try:
+        return engine.memory()
+    finally:
+        engine.docker("rm", "-f", *names)
+
+
+def parallel_starts(engine: Engine, rounds: int) -> float:
+    """Create, start, wait, remove through the API, eight at once: cycles a second."""
+    total = max(24, rounds * 4)
+    client = docker.APIClient(base_url=engine.host, version="auto", timeout=120, num_pools=16)
+
+    def cycle(_: int) -> None:
+        container = client.create_container("busybox", ["true"])["Id"]
+        client.start(container)
+        client.wait(container)
+        client.remove_container(container)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(cycle, range(16)))
+        begin = time.perf_counter()
+        list(pool.map(cycle, range(total)))
+        return total / (time.perf_counter() - begin)
+
+
+def copy_out(engine: Engine, rounds: int) -> float:
+    """``docker cp`` of 256 MB out of a container."""
+    engine.docker("run", "--name", "big", "busybox", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=256")
+    try:
+        return timed(lambda: engine.docker("cp", "big:/big", "/dev/null", check=False) and None, 3, 1)
+    finally:
+        engine.docker("rm", "-f", "big")
+
+
+def read_logs(engine: Engine, rounds: int) -> float:
+    """``docker logs`` of 200,000 lines."""
+    engine.docker("run", "--name", "talker", "busybox", "seq", "200000")
+    try:
+        return timed(lambda: engine.docker("logs", "talker"), 3, 1)
+    finally:
+        engine.docker("rm", "-f", "talker")
+
+
+def context_of_many_files(engine: Engine, rounds: int) -> float:
+    """A build context of 5,000 small files, sent and copied."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in [("Dockerfile", b"FROM busybox\nCOPY . /files\n")] + [
+            (f"d{n % 50}/f{n}", f"{n}\n".encode() * 20) for n in range(5000)
+        ]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return timed(lambda: engine.docker("build", "--no-cache", "-", stdin=buffer.getvalue()), 3, 1)
+
+
+MEASURES = [
+    Measure("docker run --rm --net=none busybox true", "ms", run_none, 6),
+    Measure("docker run --rm busybox true (bridge)", "ms", run_bridge, 6),
+    Measure("docker exec true", "ms", exec_true, 3),
+    Measure("docker build --no-cache, ten RUN echo", "ms", build_ten_steps, 6),
+    Measure("docker build, 30 cached steps", "ms", rebuild_cached, 3),
+    Measure("docker build, context of 5,000 files", "ms", context_of_many_files, 1),
+    Measure("docker ps -a", "ms", list_containers),
+    Measure("docker cp of 256 MB", "ms", copy_out, 1),
+    Measure("docker logs of 200,000 lines", "ms", read_logs, 1),
+    Measure("API create+start+wait+remove, 8 at once", "/s", parallel_starts, 10, more_is_better=True),
+    Measure("memory (PSS) with 50 idle containers", "MB", idle_memory, 2),
+]

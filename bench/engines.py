@@ -58,7 +58,7 @@ class Engine:
             time.sleep(0.1)
 
     def processes(self) -> list[int]:
-        """Every process of the engine itself: all that mention its root, and their descendants that are no container."""
+        """Every process of the engine itself: all that mention its root."""
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():

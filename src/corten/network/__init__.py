@@ -1,0 +1,1 @@
+"""Links, addresses, names and firewall rules of containers.  Read ``model.py``, then ``service.py``."""

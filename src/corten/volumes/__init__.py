@@ -1,0 +1,1 @@
+"""Data that outlives containers.  Read ``model.py``, then ``service.py``."""

@@ -17,6 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DISK_SIZE = "1200M"
 HEARTBEAT = "vm-heartbeat"
+TEST_PACKAGES = (
+    "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest_timeout.py", "hypothesis",
+    "sortedcontainers", "_hypothesis_globals.py", "_hypothesis_ftz_detector.py", "_hypothesis_pytestplugin.py",
+)  # fmt: skip
 
 # Loads the driver of the disk, mounts it and makes it the root; everything else is done by INIT on the disk.
 INITRAMFS_INIT = """#!/bin/sh
@@ -104,8 +108,7 @@ def fill_python(root: Path) -> None:
     for library in needed:
         copy(library, root)
     packages = Path(sys.executable).parent.parent / "lib" / version / "site-packages"
-    for name in ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest_timeout.py", "hypothesis",
-                 "sortedcontainers", "_hypothesis_globals.py", "_hypothesis_ftz_detector.py", "_hypothesis_pytestplugin.py"):  # fmt: skip
+    for name in TEST_PACKAGES:
         source = packages / name
         target = root / "work/packages" / name
         if source.is_dir():

@@ -1,0 +1,98 @@
+"""kill -9 of the daemon, the zygote and both: containers run on, logs arrive, nothing is forgotten."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from rig.daemon import Daemon
+
+Make = Callable[..., Daemon]
+
+
+def await_(condition: Callable[[], bool], what: str, timeout: float = 20) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("victim", ["daemon", "zygote", "both"])
+def test_containers_survive(own_daemon: Make, victim: str) -> None:
+    daemon = own_daemon()
+    counting = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.1; done"
+    daemon.docker("run", "-d", "--name", "counter", "busybox", "sh", "-c", counting)
+    daemon.docker("run", "-d", "--name", "ending", "busybox", "sh", "-c", "sleep 2; exit 33")
+    pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", "counter").stdout.strip()
+    if victim in ("zygote", "both"):
+        daemon.kill_zygote()
+    if victim in ("daemon", "both"):
+        daemon.kill()
+        time.sleep(2.5)  # "ending" ends while nobody looks
+        daemon.start()
+
+    assert (
+        daemon.docker("inspect", "-f", "{{.State.Pid}} {{.State.Running}}", "counter").stdout.strip() == f"{pid} true"
+    )
+    before = len(daemon.docker("logs", "counter").stdout.splitlines())
+    await_(lambda: len(daemon.docker("logs", "counter").stdout.splitlines()) > before + 3, "logs go on")
+    numbers = [int(line) for line in daemon.docker("logs", "counter").stdout.split()]
+    assert numbers == list(range(len(numbers))), "no line is lost or doubled"
+    assert daemon.docker("wait", "ending").stdout.strip() == "33"
+    assert "counter" in daemon.docker("ps", "--format", "{{.Names}}").stdout.split()
+    assert daemon.docker("exec", "counter", "echo", "still").stdout == "still\n"
+    daemon.docker("stop", "-t", "1", "counter")
+    assert not os.path.exists(f"/proc/{pid}")
+    assert daemon.docker("run", "--rm", "busybox", "echo", "new ones start").stdout == "new ones start\n"
+
+
+def test_a_wait_is_answered_after_the_daemon_is_back(own_daemon: Make) -> None:
+    daemon = own_daemon()
+    daemon.docker("run", "-d", "--name", "slow", "busybox", "sh", "-c", "sleep 3; exit 5")
+    daemon.kill()
+    daemon.start()
+    assert daemon.docker("wait", "slow").stdout.strip() == "5"
+
+
+def test_published_ports_survive(own_daemon: Make) -> None:
+    daemon = own_daemon()
+    page = "mkdir /www; echo served >/www/index.html; exec httpd -f -p 80 -h /www"
+    daemon.docker("run", "-d", "--name", "web", "-p", "127.0.0.1:0:80", "busybox", "sh", "-c", page)
+    address = daemon.docker("port", "web", "80").stdout.strip()
+
+    def served() -> bool:
+        command = ["curl", "-s", "-m", "2", f"http://{address}/"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout == "served\n"
+
+    await_(served, "before")
+    daemon.kill()
+    assert served(), "while the daemon is gone"
+    daemon.start()
+    assert daemon.docker("port", "web", "80").stdout.strip() == address
+    await_(served, "after")
+
+
+def test_a_restarted_daemon_obeys_restart_policies(own_daemon: Make) -> None:
+    daemon = own_daemon()
+    daemon.docker("run", "-d", "--name", "always", "--restart", "always", "busybox", "sleep", "1000")
+    pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", "always").stdout.strip()
+    daemon.kill()
+    os.kill(int(pid), 9)
+    time.sleep(0.3)
+    daemon.start()
+    await_(
+        lambda: daemon.docker("inspect", "-f", "{{.State.Running}}", "always").stdout.strip() == "true",
+        "it is started again",
+    )
+    assert daemon.docker("inspect", "-f", "{{.State.Pid}}", "always").stdout.strip() != pid
+
+
+def test_a_graceful_stop_leaves_containers_running(own_daemon: Make) -> None:
+    daemon = own_daemon()
+    daemon.docker("run", "-d", "--name", "runner", "busybox", "sleep", "1000")
+    pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", "runner").stdout.strip()
+    daemon.restart()
+    assert daemon.docker("inspect", "-f", "{{.State.Pid}}", "runner").stdout.strip() == pid

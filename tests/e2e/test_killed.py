@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from rig.daemon import Daemon
 from rig.registry import Registry
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import pytest
+
 from rig.daemon import Daemon
 
 

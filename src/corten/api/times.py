@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from corten.errors import Invalid
@@ -50,6 +51,13 @@ def moment(text: str, now: float | None = None) -> float:
     except ValueError as error:
         raise Invalid(f'failed to parse value as time or duration: "{text}": {error}') from None
     return read.timestamp() + float(found["fraction"] or 0)
+
+
+def until(values: Sequence[str]) -> float | None:
+    """The moment of a prune's ``until`` filter, if there is one; raises Invalid."""
+    if len(values) > 1:
+        raise Invalid("more than one until filter specified")
+    return moment(values[0]) if values else None
 
 
 def rfc3339(seconds: float) -> str:

@@ -1,6 +1,6 @@
-"""Reading what a request asks: flags, numbers and JSON in the query, JSON in the body, credentials in headers.
+"""JSON inside the query and inside headers: build arguments, platforms, credentials.
 
-Owns: how Docker spells these on the wire and the words it refuses them with.  Knows no route and no noun.
+Owns: decoding and the words it is refused with.  For booleans, numbers and bodies read request.py.
 """
 
 from __future__ import annotations
@@ -13,26 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from corten.errors import Invalid
-
-# docker: everything else that is not empty means yes (httputils.BoolValue).
-NO = frozenset({"", "0", "no", "false", "none"})
-
-
-def flag(request: web.Request, name: str, default: bool = False) -> bool:
-    """A yes or no of the query."""
-    value = request.query.get(name)
-    return default if value is None else value.strip().lower() not in NO
-
-
-def number(request: web.Request, name: str, default: int = 0) -> int:
-    """A whole number of the query."""
-    value = request.query.get(name, "")
-    if value == "":
-        return default
-    try:
-        return int(value)
-    except ValueError:
-        raise Invalid(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
+from corten.spec.platform import Platform
 
 
 def document(request: web.Request, name: str, what: str) -> Any:
@@ -54,25 +35,50 @@ def texts(request: web.Request, name: str, what: str) -> dict[str, str]:
     return value
 
 
-async def body(request: web.Request) -> dict[str, Any]:
-    """The JSON object that a request carries."""
-    data = await request.read()
-    if not data.strip():
-        raise Invalid("invalid JSON: got EOF while reading request body")
-    if not request.content_type.endswith("json"):
-        raise Invalid(f"unsupported Content-Type header ({request.content_type}): must be 'application/json'")
-    try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise Invalid(f"invalid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Invalid("invalid JSON: an object is needed")
+def optional_texts(request: web.Request, name: str, what: str) -> dict[str, str | None]:
+    """A JSON object of strings or nulls in the query."""
+    value = document(request, name, what) or {}
+    if not isinstance(value, dict) or not all(item is None or isinstance(item, str) for item in value.values()):
+        raise Invalid(f"{what}: json: cannot unmarshal into a map of strings")
     return value
 
 
-def credentials(request: web.Request, header: str = "X-Registry-Auth") -> dict[str, Any]:
-    """An object in base64url JSON; what cannot be read counts as none, as it always did."""
-    text = request.headers.get(header, "").strip()
+def listed(request: web.Request, name: str, what: str) -> tuple[Any, ...]:
+    """A JSON array in the query."""
+    value = document(request, name, what) or []
+    if not isinstance(value, list):
+        raise Invalid(f"{what}: json: cannot unmarshal into an array")
+    return tuple(value)
+
+
+def platform(request: web.Request, name: str = "platform") -> Platform | None:
+    """A platform in JSON, as the newer routes take it."""
+    if len(request.query.getall(name, [])) > 1:
+        raise Invalid("multiple platform parameters not supported")
+    return _platform(request.query.get(name, ""))
+
+
+def platforms(request: web.Request, name: str = "platforms") -> tuple[Platform, ...]:
+    """Several platforms, each in JSON."""
+    found = (_platform(text) for text in request.query.getall(name, []))
+    return tuple(item for item in found if item is not None)
+
+
+def _platform(text: str) -> Platform | None:
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise Invalid("failed to parse platform") from None
+    if not isinstance(value, dict) or not value.get("os") or not value.get("architecture"):
+        raise Invalid("both OS and Architecture must be provided")
+    return Platform.from_json(value)
+
+
+def header(request: web.Request, name: str) -> dict[str, Any]:
+    """An object in base64url JSON (credentials); what cannot be read counts as none, as it always did."""
+    text = request.headers.get(name, "").strip().rstrip("=")
     if not text:
         return {}
     try:

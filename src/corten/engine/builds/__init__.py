@@ -1,0 +1,1 @@
+"""The engine's builds: Docker's rules over the mechanisms below."""

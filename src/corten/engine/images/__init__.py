@@ -1,0 +1,1 @@
+"""The engine's images: Docker's rules over the mechanisms below."""

@@ -1,0 +1,1 @@
+"""The engine's networks: Docker's rules over the mechanisms below."""

@@ -1,0 +1,1 @@
+"""The engine's volumes: Docker's rules over the mechanisms below."""

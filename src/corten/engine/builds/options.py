@@ -1,0 +1,37 @@
+"""What a client asks of a build, read from the wire and checked.  Values only; service.py makes the build of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DEFAULT_DOCKERFILE = "Dockerfile"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """The parameters of POST /build; names as in its documentation where they are words."""
+
+    build_id: str = ""
+    dockerfile: str = DEFAULT_DOCKERFILE
+    remote: str = ""
+    tags: tuple[str, ...] = ()
+    build_args: Mapping[str, str | None] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cache_from: tuple[str, ...] = ()
+    no_cache: bool = False
+    pull: bool = False
+    remove: bool = True
+    force_remove: bool = False
+    quiet: bool = False
+    squash: bool = False
+    target: str = ""
+    platform: str = ""
+    network: str = ""
+    extra_hosts: tuple[str, ...] = ()
+    shm_size: int = 0
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    ulimits: tuple[Mapping[str, Any], ...] = ()
+    cgroup_parent: str = ""
+    credentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

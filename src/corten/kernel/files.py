@@ -68,7 +68,7 @@ def sealed_copy(path: str, name: str) -> int:
     memory_fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with open(path, "rb", buffering=0) as source:
-            while os.sendfile(memory_fd, source.fileno(), None, 1 << 24):  # type: ignore[arg-type]  # None: from here on
+            while os.sendfile(memory_fd, source.fileno(), None, 1 << 24):
                 pass
         os.fchmod(memory_fd, 0o555)
         fcntl.fcntl(memory_fd, _F_ADD_SEALS, _ALL_SEALS)

@@ -1,0 +1,146 @@
+"""Processes: clone3, prctl, pidfds, descriptors, limits.
+
+Owns: clone3(2), prctl(2), close_range(2), pidfd_getfd(2), setrlimit by name, sethostname.  Signals and waiting are
+the standard library's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import resource
+import signal
+import socket
+import struct
+
+from corten.kernel import flags, libc
+
+
+def clone3(clone_flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
+    """Fork into new namespaces.  (0, -1) in the child; the child's pid and pidfd in the parent.  See clone3(2).
+
+    Only for processes with one thread.  The interpreter's own work around a fork is done, as os.fork would.
+    """
+    pidfd = ctypes.c_int(-1)
+    arguments = libc.CloneArgs(
+        flags=clone_flags | flags.CLONE_PIDFD,
+        pidfd=ctypes.addressof(pidfd),
+        exit_signal=signal.SIGCHLD,
+    )
+    if cgroup_fd is not None:
+        arguments.flags |= flags.CLONE_INTO_CGROUP
+        arguments.cgroup = cgroup_fd
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = -1
+    try:
+        pid = libc.clone3(ctypes.byref(arguments), ctypes.sizeof(arguments))
+    finally:
+        if pid == 0:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+        else:
+            ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return (0, -1) if pid == 0 else (pid, pidfd.value)
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """Close descriptors first…last.  See close_range(2)."""
+    if first <= last:
+        libc.close_range(first, last, 0)
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor from 3 on that is not in ``keep``."""
+    first = 3
+    for fd in sorted(fd for fd in keep if fd >= 3):
+        close_range(first, fd - 1)
+        first = fd + 1
+    close_range(first)
+
+
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """Another process's descriptor.  See pidfd_getfd(2)."""
+    return int(libc.pidfd_getfd(pidfd, fd, 0))
+
+
+def set_dumpable(value: bool) -> None:
+    """Without it nobody but full root can look into this process until it executes.  See PR_SET_DUMPABLE."""
+    libc.prctl(flags.PR_SET_DUMPABLE, int(value), 0, 0, 0)
+
+
+def set_keep_caps(value: bool) -> None:
+    """Keep permitted capabilities over setuid.  See PR_SET_KEEPCAPS."""
+    libc.prctl(flags.PR_SET_KEEPCAPS, int(value), 0, 0, 0)
+
+
+def set_no_new_privs() -> None:
+    """No exec gains rights from here on.  See PR_SET_NO_NEW_PRIVS."""
+    libc.prctl(flags.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def set_child_subreaper(value: bool) -> None:
+    """Adopt orphaned grandchildren.  See PR_SET_CHILD_SUBREAPER."""
+    libc.prctl(flags.PR_SET_CHILD_SUBREAPER, int(value), 0, 0, 0)
+
+
+def set_parent_death_signal(signum: int) -> None:
+    """Be signalled when the parent dies.  See PR_SET_PDEATHSIG."""
+    libc.prctl(flags.PR_SET_PDEATHSIG, signum, 0, 0, 0)
+
+
+def set_name(name: str) -> None:
+    """What ps and top show for this process (15 bytes).  See PR_SET_NAME."""
+    text = ctypes.create_string_buffer(name.encode()[:15])
+    libc.prctl(flags.PR_SET_NAME, ctypes.addressof(text), 0, 0, 0)
+
+
+def join_session_keyring(name: str) -> None:
+    """A keyring of our own, so that a container cannot read its parent's keys.  See keyctl(2)."""
+    libc.keyctl(flags.KEYCTL_JOIN_SESSION_KEYRING, ctypes.create_string_buffer(name.encode()))
+
+
+def set_hostname(name: str) -> None:
+    """See sethostname(2)."""
+    libc.sethostname(name.encode(), len(name.encode()))
+
+
+def set_domainname(name: str) -> None:
+    """See setdomainname(2)."""
+    libc.setdomainname(name.encode(), len(name.encode()))
+
+
+def set_rlimit(name: str, soft: int, hard: int) -> None:
+    """By its kernel name, "RLIMIT_NOFILE".  See setrlimit(2)."""
+    number = getattr(resource, name, None)
+    if number is None:
+        raise OSError(22, "unknown resource limit", name)
+
+    def clipped(value: int) -> int:
+        return resource.RLIM_INFINITY if value < 0 or value >= 2**63 else value
+
+    try:
+        resource.setrlimit(number, (clipped(soft), clipped(hard)))
+    except ValueError as failure:  # what the module makes of EPERM and EINVAL
+        raise OSError(1, str(failure), name) from None
+
+
+def start_time(pid: int) -> int:
+    """When a process began, in clock ticks after boot: with the pid, an identity that is not reused."""
+    with open(f"/proc/{pid}/stat", "rb") as stat_file:
+        return int(stat_file.read().rpartition(b")")[2].split()[19])
+
+
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 0x1
+
+
+def loopback_up() -> None:
+    """Switch on "lo" in the current network namespace.  See netdevice(7)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sH14x", b"lo", 0)
+        (interface_flags,) = struct.unpack_from("H", _ioctl(sock, _SIOCGIFFLAGS, request), 16)
+        _ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", interface_flags | _IFF_UP))
+
+
+def _ioctl(sock: socket.socket, request: int, argument: bytes) -> bytes:
+    return fcntl.ioctl(sock.fileno(), request, argument)

@@ -1,0 +1,1 @@
+"""One verb, one file.  Each states a ``COMMAND``; catalog.py names them all."""

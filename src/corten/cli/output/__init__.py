@@ -1,0 +1,1 @@
+"""What commands print: tables, sizes, ages, Go templates, progress."""

@@ -1,0 +1,28 @@
+"""Image names as the client needs them: repository, tag, digest.
+
+Owns: splitting; the daemon judges whether a name is well-formed.
+"""
+
+from __future__ import annotations
+
+
+def split(name: str) -> tuple[str, str, str]:
+    """Repository, tag, digest; the latter two empty where absent."""
+    rest, _, digest = name.partition("@")
+    slash = rest.rfind("/")
+    colon = rest.rfind(":")
+    if colon > slash:
+        return rest[:colon], rest[colon + 1 :], digest
+    return rest, "", digest
+
+
+def repository_and_tag(name: str) -> tuple[str, str]:
+    """What ``repo`` and ``tag`` parameters take; a digest counts as the tag."""
+    repository, tag, digest = split(name)
+    return repository, digest or tag
+
+
+def with_latest(name: str) -> str:
+    """The name with ``:latest`` where it has neither tag nor digest."""
+    repository, tag, digest = split(name)
+    return name if tag or digest else f"{repository}:latest"

@@ -1,0 +1,107 @@
+"""RUN steps: a process on an active snapshot, straight on the supervisor.
+
+Owns: the bundle of a step, its streams, its end, and what is left when the build is cancelled: nothing.  No container
+record is kept, no log is written, nothing is synced.  For the spec read spec.py; for networks read sandboxes.py.
+
+    <steps>/<container id>/     config.json rootfs.json shim.json etc/, gone when the step has ended; one that is found
+                                at start belongs to a step of a killed daemon, and ``sweep`` ends it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from corten.api import framing
+from corten.build.ports import RunRequest
+from corten.engine.builds import spec
+from corten.engine.builds.sandboxes import Lent, Sandboxes
+from corten.engine.containers import bundle as bundles
+from corten.engine.containers import networking
+from corten.engine.containers.ground import Ground
+from corten.engine.containers.model import Container
+from corten.errors import CortenError
+from corten.supervisor.model import ShimOptions
+from corten.supervisor.service import Supervisor, Task
+
+READ_SIZE = 256 << 10
+
+
+class StepExecutor:
+    """The Executor port of the builder, for one build: its networks live as long as it does."""
+
+    def __init__(self, ground: Ground, steps: Path) -> None:
+        self._ground = ground
+        self._steps = steps
+        self._sandboxes = Sandboxes(ground)
+
+    async def close(self) -> None:
+        """Give back the networks."""
+        await self._sandboxes.close()
+
+    async def run(self, request: RunRequest, output: Callable[[bytes], None]) -> int:
+        """Run the process to its end; its exit status."""
+        record = spec.record(request, self._ground.settings.defaults)
+        bundle = self._steps / request.container_id
+        bundle.mkdir(mode=0o700, parents=True)
+        try:
+            async with self._sandboxes.lend(record, bundle / "etc") as lent:
+                self._lay_out(request, record, bundle, lent)
+                return await self._run(record, bundle, lent, output)
+        finally:
+            shutil.rmtree(bundle, ignore_errors=True)
+
+    def _lay_out(self, request: RunRequest, record: Container, bundle: Path, lent: Lent) -> None:
+        parent = self._ground.settings.cgroup_parent
+        world = spec.surroundings(lent.etc_dir, networking.hostname(record), lent.netns_path, parent)
+        body = spec.step_spec(record, request.mounts, world)
+        bundles.write(bundle, body, self._ground.snapshots.mounts(request.key), ShimOptions())
+
+    async def _run(self, record: Container, bundle: Path, lent: Lent, output: Callable[[bytes], None]) -> int:
+        task = await self._ground.supervisor.create(bundle)
+        has_ended = False
+        try:
+            await self._sandboxes.join(record, lent, task)
+            with await task.attach(stdin=False, stdout=True, stderr=True) as stream:
+                await task.start()
+                await _pump(stream, output)
+            ending = await task.wait()
+            has_ended = True
+            return ending.status
+        finally:
+            await asyncio.shield(_end(task, has_ended=has_ended))
+
+
+async def _pump(stream: socket.socket, output: Callable[[bytes], None]) -> None:
+    """Hand on what the process says until it has nothing more to say."""
+    loop = asyncio.get_running_loop()
+    decoder = framing.Decoder()
+    while data := await loop.sock_recv(stream, READ_SIZE):
+        for frame in decoder.feed(data):
+            output(frame.data)
+
+
+async def _end(task: Task, *, has_ended: bool) -> None:
+    """Kill what still runs and forget the task."""
+    if not has_ended:
+        with contextlib.suppress(CortenError, OSError):
+            await task.signal(signal.SIGKILL)
+            await task.wait()
+    with contextlib.suppress(CortenError, OSError):
+        await task.delete()
+
+
+async def sweep(supervisor: Supervisor, steps: Path) -> None:
+    """At start: end the steps that a killed daemon left behind."""
+    steps.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for bundle in sorted(steps.iterdir()):
+        with contextlib.suppress(CortenError, OSError):
+            found = await supervisor.recover(bundle)
+            if isinstance(found, Task):
+                await _end(found, has_ended=False)
+        shutil.rmtree(bundle, ignore_errors=True)

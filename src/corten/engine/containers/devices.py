@@ -45,10 +45,7 @@ def rules(host: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def nodes(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The nodes that the container gets besides the standard ones."""
-    if host["Privileged"]:
-        found = {node["path"]: node for node in _all("/dev", "/dev")}
-    else:
-        found = {}
+    found = {node["path"]: node for node in _all("/dev", "/dev")} if host["Privileged"] else {}
     for node, _ in _asked(host):
         found[node["path"]] = node
     return list(found.values())

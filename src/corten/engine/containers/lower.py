@@ -45,7 +45,7 @@ def lower(container: Container, world: Surroundings) -> dict[str, Any]:
         "process": process(container, world),
         "root": {"path": "rootfs", "readonly": bool(host["ReadonlyRootfs"])},
         "mounts": mounts(container, world),
-        "annotations": annotations(host),
+        "annotations": notes(host),
         "linux": linux(container, world),
     }
     if host["UTSMode"] != "host":
@@ -69,6 +69,38 @@ def process(container: Container, world: Surroundings) -> dict[str, Any]:
         "noNewPrivileges": security.read(host["SecurityOpt"] or ()).no_new_privileges,
         "oomScoreAdj": host["OomScoreAdj"],
     }
+
+
+def exec_process(
+    record: Container,
+    args: list[str],
+    *,
+    user_name: str = "",
+    env: list[str] | None = None,
+    cwd: str = "",
+    tty: bool = False,
+    privileged: bool = False,
+) -> dict[str, Any]:
+    """A further process in the container: as the first one, but for what is given."""
+    config, host = record.config, record.host_config
+    world = Surroundings(hostname=config["Hostname"] or record.short_id)
+    merged = {**config, "Tty": tty, "Env": _over(config["Env"] or [], env or [])}
+    return {
+        "terminal": tty,
+        "user": user(user_name or config["User"], host["GroupAdd"]),
+        "args": args,
+        "env": environment(merged, world),
+        "cwd": cwd or config["WorkingDir"] or "/",
+        "capabilities": capabilities(host | {"Privileged": True} if privileged else host),
+        "rlimits": rlimits(host),
+        "noNewPrivileges": security.read(host["SecurityOpt"] or ()).no_new_privileges,
+        "oomScoreAdj": host["OomScoreAdj"],
+    }
+
+
+def _over(base: list[str], given: list[str]) -> list[str]:
+    names = {item.partition("=")[0] for item in given}
+    return [*(item for item in base if item.partition("=")[0] not in names), *given]
 
 
 def user(name: str, groups: list[str] | None) -> dict[str, Any]:
@@ -113,7 +145,7 @@ def rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def annotations(host: Mapping[str, Any]) -> dict[str, str]:
+def notes(host: Mapping[str, Any]) -> dict[str, str]:
     """The user's, and what the runtime reads."""
     found = dict(host["Annotations"] or {})
     if host["Privileged"] or security.read(host["SecurityOpt"] or ()).seccomp == "unconfined":

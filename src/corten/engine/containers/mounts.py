@@ -203,6 +203,5 @@ def _tmpfs(destination: str, source: str, rw: bool, options: Mapping[str, Any]) 
         words.append(f"size={int(size)}")
     if mode := options.get("Mode"):
         words.append(f"mode={int(mode):o}")
-    for option in options.get("Options") or ():
-        words.append("=".join(option))
+    words.extend("=".join(option) for option in options.get("Options") or ())
     return MountPoint("tmpfs", destination, rw=rw, options=tuple(words))

@@ -1,0 +1,242 @@
+"""A container's networks: what its record asks for, given to ``network.Networking`` in the right order.
+
+Owns: the reading of NetworkMode, EndpointsConfig, PortBindings and ExposedPorts; the generated /etc files; the events
+of connecting.  Addresses, links and rules are made below, in ``network/``.
+
+    reserve()    before anything starts: ports and addresses, so that /etc/hosts can be written
+    plug()       between the task's create and its start
+    release()    after the end; links go with the namespace
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from corten.engine.containers.ground import Ground
+from corten.engine.containers.live import Live
+from corten.engine.containers.model import Container
+from corten.errors import Conflict, CortenError, Invalid
+from corten.network import resolv
+from corten.network.model import Endpoint, EndpointSpec, PortBinding
+from corten.supervisor.service import Task
+
+_SPECIAL = frozenset({"host", "none"})
+
+
+class TaskSandbox:
+    """A task as the network package sees it: a way into one network namespace."""
+
+    def __init__(self, container_id: str, task: Task) -> None:
+        self.container_id = container_id
+        self._task = task
+
+    def netns_fd(self) -> int:
+        """An owned descriptor of the namespace."""
+        return self._task.netns_fd()
+
+    async def sockets(self, wanted: Sequence[tuple[int, int, int]]) -> list[socket.socket]:
+        """Sockets made inside."""
+        return [await self._task.socket(*each) for each in wanted]
+
+
+def has_own_network(record: Container) -> bool:
+    """False for host, none, and another container's network."""
+    mode = record.network_mode
+    return mode not in _SPECIAL and not mode.startswith("container:") and not record.config["NetworkDisabled"]
+
+
+def wanted(record: Container) -> dict[str, dict[str, Any]]:
+    """Network name to the EndpointSettings asked for, the one of NetworkMode first."""
+    if not has_own_network(record):
+        return {}
+    return {record.network_mode: {}} | record.endpoints
+
+
+async def reserve(ground: Ground, live: Live) -> list[Endpoint]:
+    """Take the host ports and the addresses."""
+    record = live.record
+    names = wanted(record)
+    if not names:
+        return []
+    if bound := bindings(record, ground.settings.default_host_ip):
+        await ground.networking.reserve(record.id, record.name, bound)
+    found = []
+    for name, settings in names.items():
+        endpoint = await ground.networking.connect(name, record.id, None, endpoint_spec(ground, record, name, settings))
+        found.append(endpoint)
+    return found
+
+
+async def plug(ground: Ground, live: Live, task: Task) -> None:
+    """Plug the interfaces in and lead the published ports there."""
+    record = live.record
+    if not has_own_network(record):
+        return
+    endpoints = await ground.networking.plug(record.id, TaskSandbox(record.id, task))
+    if bound := bindings(record, ground.settings.default_host_ip):
+        await ground.networking.publish(record.id, record.name, bound)
+    for endpoint in endpoints:
+        tell(ground, live, "connect", endpoint)
+
+
+async def release(ground: Ground, live: Live) -> None:
+    """Give everything back."""
+    record = live.record
+    if not has_own_network(record):
+        return
+    endpoints = ground.networking.endpoints_of(record.id)
+    await ground.networking.release(record.id)
+    for endpoint in endpoints:
+        tell(ground, live, "disconnect", endpoint)
+
+
+def tell(ground: Ground, live: Live, action: str, endpoint: Endpoint) -> None:
+    """The network's event about a container."""
+    driver = ground.networking.get(endpoint.network_id).driver
+    attributes = {"container": live.record.id, "name": endpoint.network_name, "type": driver}
+    ground.events.publish("network", action, endpoint.network_id, attributes)
+
+
+def endpoint_spec(ground: Ground, record: Container, network: str, settings: dict[str, Any]) -> EndpointSpec:
+    """EndpointSettings as the network package wants them."""
+    ipam = settings.get("IPAMConfig") or {}
+    is_first = network == record.network_mode
+    links = [*(settings.get("Links") or ()), *(record.host_config["Links"] or () if is_first else ())]
+    mac = settings.get("MacAddress") or (record.config["MacAddress"] if is_first else "") or ""
+    return EndpointSpec(
+        container_name=record.name,
+        ipv4=str(ipam.get("IPv4Address") or ""),
+        ipv6=str(ipam.get("IPv6Address") or ""),
+        mac=str(mac),
+        aliases=tuple(dict.fromkeys(settings.get("Aliases") or ())),
+        links=tuple(_link(ground, text) for text in links),
+        gw_priority=int(settings.get("GwPriority") or 0),
+        driver_opts=settings.get("DriverOpts") or {},
+        hostname=hostname(record),
+        dns=tuple(record.host_config["Dns"] or ground.settings.dns),
+    )
+
+
+def _link(ground: Ground, text: str) -> tuple[str, str]:
+    name, _, alias = text.partition(":")
+    other = ground.roster.find(name).record.name
+    return other, alias.rpartition("/")[2] or other
+
+
+def bindings(record: Container, default_ip: str = "") -> list[PortBinding]:
+    """The host ports that the record asks for, those of ``-P`` included; raises Invalid."""
+    host = record.host_config
+    if not has_own_network(record):
+        return []
+    found = [
+        _binding(port, item["HostIp"] or default_ip, item["HostPort"])
+        for port, items in host["PortBindings"].items()
+        for item in items
+    ]
+    if host["PublishAllPorts"]:
+        exposed = record.config["ExposedPorts"] or ()
+        found.extend(_binding(port, default_ip, "") for port in exposed if port not in host["PortBindings"])
+    return found
+
+
+def _binding(port: str, host_ip: str, host_port: str) -> PortBinding:
+    number, _, protocol = port.partition("/")
+    first, _, last = host_port.partition("-")
+    binding = PortBinding(
+        container_port=int(number.partition("-")[0]),
+        protocol=(protocol or "tcp").lower(),
+        host_ip="" if host_ip in ("0.0.0.0", "") else host_ip,
+        host_port=int(first or 0),
+        host_port_end=int(last or 0),
+    )
+    binding.validate()
+    return binding
+
+
+def hostname(record: Container) -> str:
+    """As asked for, else the short id; the host's own with its UTS or network namespace."""
+    if record.config["Hostname"]:
+        return str(record.config["Hostname"])
+    if record.network_mode == "host" or record.host_config["UTSMode"] == "host":
+        return socket.gethostname()
+    return record.short_id
+
+
+def shared_with(ground: Ground, record: Container, field: str) -> Live | None:
+    """The container whose namespace is joined by ``container:…``; raises NotFound, Conflict if it does not run."""
+    mode = str(record.host_config[field])
+    if not mode.startswith("container:"):
+        return None
+    other = ground.roster.find(mode.removeprefix("container:"))
+    if other.record.id == record.id:
+        raise Invalid(f"cannot join own {field.removesuffix('Mode').lower()} namespace")
+    if not other.record.is_running:
+        word = {"NetworkMode": "network", "IpcMode": "IPC", "PidMode": "PID"}[field]
+        raise Conflict(f"cannot join {word} namespace of a non running container: {other.record.id}")
+    return other
+
+
+def etc_files(ground: Ground, record: Container, endpoints: Sequence[Endpoint]) -> dict[str, str]:
+    """hosts, hostname and resolv.conf of a container."""
+    host = record.host_config
+    name = hostname(record)
+    is_hosts = record.network_mode == "host"
+    extra = [_extra_host(ground, text, endpoints) for text in host["ExtraHosts"] or ()]
+    settings = ground.settings
+    has_names = any(ground.networking.get(endpoint.network_id).has_names for endpoint in endpoints)
+    domain = record.config["Domainname"]
+    return {
+        "hostname": f"{name}\n",
+        "hosts": _hosts(is_hosts, name, domain, endpoints, extra),
+        "resolv.conf": resolv.resolv_conf(
+            resolv.host_resolv_conf() if not is_hosts else _read("/etc/resolv.conf"),
+            dns=host["Dns"] or settings.dns,
+            search=host["DnsSearch"] or settings.dns_search,
+            options=host["DnsOptions"] or settings.dns_options,
+            embedded=has_names,
+        ),
+    }
+
+
+def _hosts(is_hosts: bool, name: str, domain: str, endpoints: Sequence[Endpoint], extra: list[tuple[str, str]]) -> str:
+    if is_hosts:
+        lines = _read("/etc/hosts").rstrip("\n").split("\n")
+        return "\n".join([*lines, *(f"{address}\t{alias}" for alias, address in extra)]) + "\n"
+    names = f"{name}.{domain} {name}" if domain else name
+    own = [
+        (str(address.ip), names)
+        for endpoint in endpoints
+        for address in (endpoint.ipv4, endpoint.ipv6)
+        if address is not None
+    ]
+    return resolv.hosts_file(own, extra)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _extra_host(ground: Ground, text: str, endpoints: Sequence[Endpoint]) -> tuple[str, str]:
+    name, _, address = text.partition(":") if ":" in text else text.partition("=")
+    address = re.sub(r"\A\[(.*)\]\Z", r"\1", address)
+    if address != "host-gateway":
+        return name, address
+    if ground.settings.host_gateway_ip:
+        return name, ground.settings.host_gateway_ip
+    for endpoint in endpoints:
+        if endpoint.gateway4 is not None:
+            return name, str(endpoint.gateway4)
+    try:
+        gateway = ground.networking.get("bridge").subnets(4)[0].gateway
+    except (CortenError, IndexError):
+        gateway = None
+    if gateway is None:
+        raise Invalid("unable to derive the IP value for host-gateway")
+    return name, str(gateway)

@@ -47,8 +47,9 @@ class StepMount:
 class RunRequest:
     """A process to run on an active snapshot.
 
-    ``user`` is Docker's ("", "0", "name", "name:group", looked up inside the root).  ``network`` is "default", "none",
-    "host", "container:<id>" or a network's name.  ``resources`` are Docker's names (Memory, CpuShares, ...).
+    ``env`` is complete but for HOSTNAME and HOME, which the executor adds where they lack.  ``user`` is Docker's ("",
+    "0", "name", "name:group", looked up inside the root).  ``network`` is "default", "none", "host", "container:<id>" or
+    a network's name.  ``resources`` are Docker's names (Memory, CpuShares, ...).
     The executor must leave no files of its own in the snapshot; empty mount points for the standard files
     (/etc/hosts, /proc, ...) and for ``mounts`` are allowed: the builder removes those from the upper directory.
     """
@@ -103,7 +104,7 @@ class Snapshots(Protocol):
     """The part of store.Snapshots that the builder uses.  Keys are the builder's own ("build-..."), parents and
     commit names are chain ids."""
 
-    def prepare(self, key: str, parent: str | None, volatile: bool = False) -> None: ...
+    def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> None: ...
     def mounts(self, key: str) -> Sequence[MountLike]: ...
     def commit(self, key: str, name: str) -> None: ...
     def remove(self, key: str) -> None: ...

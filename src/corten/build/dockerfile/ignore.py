@@ -51,7 +51,10 @@ class Pattern:
             if not text:
                 raise Invalid('illegal exclusion pattern: "!"')
         go.compile_pattern(text)  # its errors are the errors of the line
-        return cls(text, is_exception, _expression(text))
+        try:
+            return cls(text, is_exception, _expression(text))
+        except re.error:
+            raise Invalid("syntax error in pattern") from None
 
     def matches(self, path: str) -> bool:
         return self.expression.match(path) is not None

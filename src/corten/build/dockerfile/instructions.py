@@ -65,7 +65,10 @@ class Env(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class Label(Instruction):
+    """``is_literal`` for those of --label: nothing in them is expanded."""
+
     pairs: tuple[Pair, ...]
+    is_literal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

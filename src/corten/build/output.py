@@ -1,0 +1,69 @@
+"""Progress in the classic builder's words, in the file's order although stages run side by side.
+
+Each stage writes to its own ``StageOutput``.  The first unfinished stage speaks live; what later ones say waits until
+those before them are done.  Knows nothing of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from corten.build.ports import Progress
+
+
+class StageOutput:
+    """A Progress that is live or waiting."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._waiting: list[Callable[[], None]] | None = []
+
+    def _say(self, line: Callable[[], None]) -> None:
+        if self._waiting is None:
+            line()
+        else:
+            self._waiting.append(line)
+
+    def stream(self, text: str) -> None:
+        self._say(lambda: self._progress.stream(text))
+
+    def status(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
+        self._say(lambda: self._progress.status(id, status, current, total))
+
+    def aux(self, value: Mapping[str, Any]) -> None:
+        self._say(lambda: self._progress.aux(value))
+
+    def go_live(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        for line in waiting or ():
+            line()
+
+
+class Outputs:
+    """The outputs of all stages, in order."""
+
+    def __init__(self, progress: Progress, stages: tuple[int, ...]) -> None:
+        self._order = list(stages)
+        self._outputs = {stage: StageOutput(progress) for stage in stages}
+        self._done: set[int] = set()
+        self._advance()
+
+    def __getitem__(self, stage: int) -> StageOutput:
+        return self._outputs[stage]
+
+    def finish(self, stage: int) -> None:
+        self._done.add(stage)
+        self._advance()
+
+    def _advance(self) -> None:
+        while self._order:
+            self._outputs[self._order[0]].go_live()
+            if self._order[0] not in self._done:
+                return
+            self._order.pop(0)
+
+
+def short(image_id: str) -> str:
+    """The twelve digits that Docker prints."""
+    return image_id.partition(":")[2][:12] if ":" in image_id else image_id[:12]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import os
 import resource
 import signal
 import socket
@@ -144,3 +145,10 @@ def loopback_up() -> None:
 
 def _ioctl(sock: socket.socket, request: int, argument: bytes) -> bytes:
     return fcntl.ioctl(sock.fileno(), request, argument)
+
+
+def ioctl_fd(fd: int, request: int) -> int:
+    """An ioctl whose answer is a descriptor, made close-on-exec."""
+    answer = int(fcntl.ioctl(fd, request, 0))
+    os.set_inheritable(answer, False)
+    return answer

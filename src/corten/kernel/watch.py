@@ -26,3 +26,14 @@ def drain(fd: int) -> None:
             pass
     except BlockingIOError:
         pass
+
+
+def file(path: str) -> int:
+    """The same for one file that changes."""
+    fd = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    try:
+        libc.inotify_add_watch(fd, os.fsencode(path), flags.IN_MODIFY)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,206 @@
+"""A container's first process, from clone3 to execve.
+
+Runs in the new namespaces, forked from the shim.  It makes what the container sees, reports ``ready`` with the
+descriptors that the daemon wants, waits for the word to start, becomes the container's process.  A failure is reported
+with the step in which it happened.  What happens in which order is told by ``_prepare``; how, by the modules it calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from corten.errors import CortenError
+from corten.kernel import flags, mounts, namespaces, process, tty, wire
+from corten.kernel.paths import Root
+from corten.runtime import become, reaper, root_mount, rootfs, users
+from corten.runtime.protocol import StepFailure
+from corten.spec.runtime import Mount, Spec
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the shim has decided and opened before the fork."""
+
+    spec: Spec
+    root_mounts: tuple[Mount, ...]
+    mount_point: str
+    operations: list[rootfs.Operation]
+    join_fds: list[int]  # control groups to enter
+    namespace_fds: dict[str, int]  # namespaces to join, by OCI's name
+    new_namespaces: int  # clone flags of those that we are born into
+    stdio: Sequence[int]  # three descriptors; none with a terminal
+    program: bytes | None  # seccomp
+    reap: bool = False  # stay as pid 1 in front of the process (docker run --init)
+    die_with_shim: bool = True
+
+
+class _Steps:
+    """The name of what is being done, for the report."""
+
+    def __init__(self) -> None:
+        self.name = "begin"
+
+
+def main(plan: Plan, channel: socket.socket) -> NoReturn:
+    """Never returns: executes, or reports and exits."""
+    steps = _Steps()
+    try:
+        _run(plan, channel, steps)
+    except CortenError as failure:
+        report = StepFailure(steps.name, 22, failure.message)
+    except StepFailure as failure:
+        report = failure
+    except BaseException as failure:
+        report = StepFailure.of(steps.name, failure)
+    with contextlib.suppress(OSError):
+        wire.send(channel, {"failed": report.to_json()})
+    os._exit(1)
+
+
+def _run(plan: Plan, channel: socket.socket, steps: _Steps) -> NoReturn:
+    wanted = plan.spec.process
+    _enter(plan, steps)
+    slave_fd, fds = _prepare(plan, steps)
+    steps.name = "find user"
+    with Root.at("/") as root:
+        identity = users.identify(wanted.user, root)
+    variables = become.environment(wanted, identity)
+    steps.name = "find program"
+    path = become.find_program(wanted.args, variables, wanted.cwd)
+
+    wire.send(channel, {"ready": True}, fds)
+    for fd in fds:
+        os.close(fd)
+    if wire.receive(channel) is None:
+        os._exit(1)  # nobody will ever start us
+
+    steps.name = "open streams"
+    take_streams(plan.stdio, slave_fd, identity.uid)
+    process.close_all_but({channel.fileno()})
+    become.restrict(wanted, identity, plan.program)
+    steps.name = "exec"
+    if plan.reap:
+        reaper.fork_and_serve(channel, terminal=wanted.terminal, die_with_parent=plan.die_with_shim)
+    become.execute(path, wanted, variables, die_with_parent=plan.die_with_shim and not plan.reap)
+
+
+def _enter(plan: Plan, steps: _Steps) -> None:
+    """Be in the right control groups, namespaces and session."""
+    steps.name = "begin"
+    signal.set_wakeup_fd(-1)
+    process.set_dumpable(False)
+    os.setsid()
+    os.umask(0)
+    steps.name = "join control groups"
+    for fd in plan.join_fds:
+        os.write(fd, b"0")
+        os.close(fd)
+    steps.name = "join namespaces"
+    for kind, fd in plan.namespace_fds.items():
+        namespaces.setns(fd, namespaces.CLONE_FLAGS[kind])
+        os.close(fd)
+    if plan.spec.linux.namespaces.get("cgroup") == "":
+        # Only now: the groups we are in become the root that the container sees.
+        namespaces.unshare(flags.CLONE_NEWCGROUP)
+    steps.name = "set host name"
+    if plan.new_namespaces & flags.CLONE_NEWUTS:
+        if plan.spec.hostname:
+            process.set_hostname(plan.spec.hostname)
+        if plan.spec.domainname:
+            process.set_domainname(plan.spec.domainname)
+    if plan.new_namespaces & flags.CLONE_NEWNET:
+        steps.name = "switch on loopback"
+        process.loopback_up()
+    for name, value in plan.spec.linux.sysctl.items():
+        steps.name = f"set sysctl {name}"
+        with open(f"/proc/sys/{name.replace('.', '/')}", "w", encoding="utf-8") as stream:
+            stream.write(value)
+
+
+def _prepare(plan: Plan, steps: _Steps) -> tuple[int, list[int]]:
+    """Make the root and move into it.  The terminal's slave (or -1), and the descriptors to report."""
+    site = rootfs.Site(Root(-1))
+    for operation in plan.operations:
+        if isinstance(operation, rootfs.BindMount):
+            steps.name = operation.describe()
+            operation.collect(site)
+    steps.name = "cut mount propagation"
+    shared = plan.spec.linux.rootfs_propagation.removeprefix("r") == "shared"
+    mounts.mount_setattr("/", propagation=flags.MS_SLAVE, recursive=True)
+    steps.name = "mount root"
+    site.root = Root(root_mount.attach(plan.root_mounts, plan.mount_point))
+    for operation in plan.operations:
+        steps.name = operation.describe()
+        operation.perform(site)
+    steps.name = "pivot_root"
+    os.fchdir(site.root.fd)
+    mounts.pivot_root(".", ".")
+    mounts.umount2(".", flags.MNT_DETACH)
+    os.chdir("/")
+    if shared:
+        mounts.mount_setattr("/", propagation=flags.MS_SHARED, recursive=True)
+    steps.name = "open network namespace"
+    fds = [
+        namespaces.open_of("self", "network") if os.path.exists("/proc/self") else _netns_without_proc(),
+        os.open("/", flags.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC),
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0).detach(),
+    ]
+    slave_fd = -1
+    if plan.spec.process.terminal:
+        steps.name = "open terminal"
+        master_fd, slave_fd = open_terminal()
+        fds.append(master_fd)
+        with contextlib.suppress(OSError), Root.at("/") as root:
+            _bind_console(root, slave_fd)
+    return slave_fd, fds
+
+
+_SIOCGSKNS = 0x894C
+
+
+def _netns_without_proc() -> int:
+    """A container need not have /proc: a socket knows its namespace too.  See SIOCGSKNS."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        return process.ioctl_fd(sock.fileno(), _SIOCGSKNS)
+
+
+def open_terminal() -> tuple[int, int]:
+    """Master and slave from the devpts of the root we are in."""
+    try:
+        return tty.open_pair("/dev/pts/ptmx")
+    except FileNotFoundError:
+        return tty.open_pair("/dev/ptmx")
+
+
+def _bind_console(root: Root, slave_fd: int) -> None:
+    target_fd = root.ensure_file("/dev/console", 0o600)
+    try:
+        fd = mounts.open_tree("", dir_fd=slave_fd)
+        try:
+            mounts.move_mount(fd, target_fd)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(target_fd)
+
+
+def take_streams(stdio: Sequence[int], slave_fd: int, uid: int) -> None:
+    """Make pipes or the terminal 0, 1 and 2.  Pipes get the user as owner, so that /dev/stderr can be opened."""
+    if slave_fd >= 0:
+        tty.make_controlling(slave_fd)
+        os.fchown(slave_fd, uid, -1)
+        stdio = (slave_fd, slave_fd, slave_fd)
+    elif uid:
+        for fd in stdio:
+            with contextlib.suppress(OSError):
+                os.fchown(fd, uid, -1)
+    # First out of the way, so that no dup2 overwrites a descriptor that is still wanted.
+    moved = [os.dup(fd) if fd < 3 else fd for fd in stdio]
+    for target, fd in enumerate(moved):
+        os.dup2(fd, target)

@@ -1,0 +1,52 @@
+"""Who says what to whom, on one page.  Messages are JSON with descriptors over kernel/wire.py.
+
+    daemon -> zygote   {"op": "spawn", "bundle": path, "cgroup_parent": path}   + the shim's end of a task connection
+                       {"op": "errand", "kind": …, …}                           + the errand's end of a reply socket
+    shim -> daemon     {"event": "created", "pid", "status", …}                 + netns, netlink, root, pidfd (FDS)
+                       {"event": "failed", "step", "errno", "message"}          instead of created
+                       {"event": "exited", "exec_id": id or null, …exit record}
+                       {"event": "oom"}
+                       {"id": n, …result} or {"id": n, "error": {"step", "errno", "message"}}
+    daemon -> shim     {"id": n, "op": see shim_service.py, …}
+
+A daemon that comes later connects to control.sock, sends {"op": "hello"} and gets what ``created`` says and more.
+Requests on one connection are answered in any order; ``id`` tells which.  Fields may be added, never reinterpreted:
+an old shim must understand a new daemon.  ``VERSION`` counts changes that break this.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+VERSION = 1
+
+FDS = ("pidfd", "netns", "root", "netlink")
+"""The order of the descriptors that come with ``created`` (and ``hello``, which has no netlink)."""
+
+
+class StepFailure(Exception):
+    """Something in the making of a process failed.  Crosses process borders as a message."""
+
+    def __init__(self, step: str, errno: int, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+        self.errno = errno
+        self.message = message
+
+    @classmethod
+    def of(cls, step: str, failure: BaseException) -> StepFailure:
+        """Name the step in which an exception happened; a failure that has a step keeps it."""
+        if isinstance(failure, StepFailure):
+            return failure
+        if isinstance(failure, OSError):
+            words = (failure.strerror or str(failure)).lower()
+            where = f" {failure.filename}" if failure.filename else ""
+            return cls(step, failure.errno or 0, f"{step}{where}: {words}")
+        return cls(step, 0, f"{step}: {failure}")
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> StepFailure:
+        return cls(str(body["step"]), int(body["errno"]), str(body["message"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"step": self.step, "errno": self.errno, "message": self.message}

@@ -1,0 +1,74 @@
+"""The root file system of a bundle (rootfs.json) as one detached mount.
+
+Owns the reading of overlay options and the order of stacking.  Nothing is attached here: the descriptor is the mount,
+and it ends with the last process that holds it or the mount namespace it is moved into.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+
+from corten.kernel import mounts
+from corten.runtime.mount_options import MountOptions
+from corten.spec.runtime import Mount
+
+_COLON = re.compile(r"(?<!\\):")
+
+
+def open_mount(mount: Mount) -> int:
+    """One mount of rootfs.json, detached."""
+    options = MountOptions.parse(mount.options)
+    if mount.type == "overlay":
+        return _overlay(options)
+    if mount.type == "bind" or options.bind:
+        tree_fd = mounts.open_tree(mount.source, recursive=options.recursive)
+        if options.attr_set or options.attr_clr:
+            mounts.mount_setattr(tree_fd, attr_set=options.attr_set, attr_clr=options.attr_clr)
+        return tree_fd
+    return mounts.detached(mount.type, options.data, source=mount.source, attributes=options.attr_set)
+
+
+def lower_directories(value: str) -> list[str]:
+    """``lowerdir=``: split at colons that are not escaped."""
+    return [part.replace("\\:", ":") for part in _COLON.split(value) if part]
+
+
+def _overlay(options: MountOptions) -> int:
+    settings: list[tuple[str, str | None]] = []
+    for key, value in options.data:
+        if key == "lowerdir" and value:
+            # One option for each layer: a single string ends at a page, which deep images pass.
+            settings += [("lowerdir+", each) for each in lower_directories(value)]
+        else:
+            settings.append((key, value))
+    try:
+        return mounts.detached("overlay", settings, source="overlay", attributes=options.attr_set)
+    except OSError as failure:
+        if failure.errno != errno.EINVAL or "lowerdir+" not in str(failure.strerror):
+            raise
+    # Before Linux 6.8 there is no "lowerdir+".
+    return mounts.detached("overlay", options.data, source="overlay", attributes=options.attr_set)
+
+
+def attach(stack: Sequence[Mount], where: str) -> int:
+    """Attach the whole stack at a host directory of the current mount namespace; an O_PATH descriptor of the root."""
+    root_fd = -1
+    for mount in stack:
+        fd = open_mount(mount)
+        try:
+            if root_fd < 0 or mount.destination in ("", "/"):
+                mounts.move_mount(fd, where)
+                if root_fd >= 0:
+                    os.close(root_fd)
+                root_fd, fd = fd, -1
+            else:
+                mounts.move_mount(fd, os.path.join(where, mount.destination.lstrip("/")))
+        finally:
+            if fd >= 0:
+                os.close(fd)
+    if root_fd < 0:
+        raise OSError(errno.ENOENT, "the bundle has no root file system", where)
+    return root_fd

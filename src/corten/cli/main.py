@@ -96,6 +96,8 @@ def _run(path: str, words: list[str], connection: connect.Connection, *, help_wa
         raise Exit(1, f"{PROGRAM}: {refused}\n\n{line}\n\nRun '{PROGRAM} {path} --help' for more information")
     try:
         return found.run(Call(path, options, arguments, connection)) or 0
+    except flags.FlagError as error:
+        raise Exit(125, _with_usage(error.message, f"Usage:  {PROGRAM} {path} {found.usage}".rstrip(), path)) from error
     except CortenError as error:
         if found.failure == 1:
             raise

@@ -130,6 +130,17 @@ def split_csv(text: str) -> list[str]:
     return next(csv.reader([text]))
 
 
+def is_address(text: str) -> bool:
+    """Is it an IPv4 or IPv6 address?"""
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def pair(text: str) -> tuple[str, str]:
     """``name=value``; an absent value is empty."""
     name, _, value = text.partition("=")

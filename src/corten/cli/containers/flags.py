@@ -1,0 +1,113 @@
+"""The flags of ``create`` and ``run``, stated once."""
+
+from __future__ import annotations
+
+CREATE = """
+        --add-host=list                       Add a custom host-to-IP mapping (host:ip)
+        --annotation=map                      Add an annotation for the runtime
+    -a, --attach=list                         Attach to STDIN, STDOUT or STDERR
+        --blkio-weight=uint16                 Block IO weight, between 10 and 1000, or 0 to disable
+        --blkio-weight-device=list            Block IO weight for one device (path:weight)
+        --cap-add=list                        Add Linux capabilities
+        --cap-drop=list                       Drop Linux capabilities
+        --cgroup-parent=string                Parent cgroup for the container
+        --cgroupns=string                     Cgroup namespace to use: host, private, or '' for the daemon's default
+        --cidfile=string                      Write the container ID to the file
+        --cpu-count=int                       CPU count (Windows only)
+        --cpu-percent=int                     CPU percent (Windows only)
+        --cpu-period=int                      CFS period in microseconds
+        --cpu-quota=int                       CFS quota in microseconds
+        --cpu-rt-period=int                   CPU real-time period in microseconds
+        --cpu-rt-runtime=int                  CPU real-time runtime in microseconds
+    -c, --cpu-shares=int                      CPU shares (relative weight)
+        --cpus=decimal                        Number of CPUs
+        --cpuset-cpus=string                  CPUs in which to allow execution (0-3, 0,1)
+        --cpuset-mems=string                  Memory nodes in which to allow execution (0-3, 0,1)
+        --device=list                         Add a host device to the container
+        --device-cgroup-rule=list             Add a rule to the list of allowed devices
+        --device-read-bps=list                Limit read rate (bytes per second) from a device
+        --device-read-iops=list               Limit read rate (operations per second) from a device
+        --device-write-bps=list               Limit write rate (bytes per second) to a device
+        --device-write-iops=list              Limit write rate (operations per second) to a device
+        --disable-content-trust=bool(true)    Skip image verification
+        --dns=list                            Set custom DNS servers
+        --dns-option=list                     Set DNS options
+        --dns-search=list                     Set custom DNS search domains
+        --domainname=string                   Container NIS domain name
+        --entrypoint=string                   Overwrite the image's ENTRYPOINT
+    -e, --env=list                            Set environment variables
+        --env-file=list                       Read in a file of environment variables
+        --expose=list                         Expose a port or a range of ports
+        --gpus=gpu-request                    GPU devices to add to the container ('all' for all)
+        --group-add=list                      Add additional groups to join
+        --health-cmd=string                   Command to run to check health
+        --health-interval=duration            Time between checks (ms|s|m|h)
+        --health-retries=int                  Consecutive failures needed to report unhealthy
+        --health-start-interval=duration      Time between checks during the start period (ms|s|m|h)
+        --health-start-period=duration        Time to let the container begin before failures count (ms|s|m|h)
+        --health-timeout=duration             Longest time that one check may take (ms|s|m|h)
+    -h, --hostname=string                     Container host name
+        --init                                Run an init inside the container that forwards signals and reaps processes
+    -i, --interactive                         Keep STDIN open even if not attached
+        --io-maxbandwidth=bytes               Maximum IO bandwidth of the system drive (Windows only)
+        --io-maxiops=uint                     Maximum IOps of the system drive (Windows only)
+        --ip=string                           IPv4 address (e.g., 172.30.100.104)
+        --ip6=string                          IPv6 address (e.g., 2001:db8::33)
+        --ipc=string                          IPC mode to use
+        --isolation=string                    Container isolation technology
+        --kernel-memory=bytes                 Kernel memory limit (deprecated)
+    -l, --label=list                          Set meta data on a container
+        --label-file=list                     Read in a line delimited file of labels
+        --link=list                           Add link to another container
+        --link-local-ip=list                  Container link-local addresses
+        --log-driver=string                   Logging driver for the container
+        --log-opt=list                        Log driver options
+        --mac-address=string                  Container MAC address (e.g., 92:d0:c6:0a:29:33)
+    -m, --memory=bytes                        Memory limit
+        --memory-reservation=bytes            Memory soft limit
+        --memory-swap=bytes                   Swap limit equal to memory plus swap: '-1' to enable unlimited swap
+        --memory-swappiness=int(-1)           Tune container memory swappiness (0 to 100)
+        --mount=mount                         Attach a filesystem mount to the container
+        --name=string                         Assign a name to the container
+        --network=network                     Connect a container to a network
+        --network-alias=list                  Add network-scoped alias for the container
+        --no-healthcheck                      Disable any health check of the image
+        --oom-kill-disable                    Disable OOM Killer
+        --oom-score-adj=int                   Tune host's OOM preferences (-1000 to 1000)
+        --pid=string                          PID namespace to use
+        --pids-limit=int                      Limit the number of processes (-1 for unlimited)
+        --platform=string                     Platform of the image, where there are several
+        --privileged                          Give extended privileges to this container
+    -p, --publish=list                        Publish a container's port(s) to the host
+    -P, --publish-all                         Publish all exposed ports to random ports
+        --pull=string(missing)                Pull image before running ("always", "missing", "never")
+    -q, --quiet                               Suppress the pull output
+        --read-only                           Mount the container's root filesystem as read only
+        --restart=string(no)                  Restart policy to apply when a container exits
+        --rm                                  Remove the container and its anonymous volumes when it exits
+        --runtime=string                      Runtime to use for this container
+        --security-opt=list                   Security options
+        --shm-size=bytes                      Size of /dev/shm
+        --stop-signal=string                  Signal to stop the container
+        --stop-timeout=int                    Timeout (in seconds) to stop a container
+        --storage-opt=list                    Storage driver options for the container
+        --sysctl=map                          Sysctl options
+        --tmpfs=list                          Mount a tmpfs directory
+    -t, --tty                                 Allocate a pseudo-TTY
+        --ulimit=ulimit                       Ulimit options
+        --use-api-socket                      Bind mount the API socket and the user's registry credentials
+    -u, --user=string                         Username or UID (format: <name|uid>[:<group|gid>])
+        --userns=string                       User namespace to use
+        --uts=string                          UTS namespace to use
+    -v, --volume=list                         Bind mount a volume
+        --volume-driver=string                Optional volume driver for the container
+        --volumes-from=list                   Mount volumes from the specified container(s)
+    -w, --workdir=string                      Working directory inside the container
+"""
+
+# What only ``run`` has.
+RUN = """
+    -d, --detach                              Run container in background and print container ID
+        --detach-keys=string                  Override the key sequence for detaching a container
+        --sig-proxy=bool(true)                Proxy received signals to the process
+"""

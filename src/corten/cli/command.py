@@ -82,7 +82,7 @@ class Command(NamedTuple):
     usage: str = ""  # what follows the command's own words
     flags: str = ""  # the table; see flags.py
     least: int = 0  # arguments
-    most: int | None = 0  # None: any number
+    most: int | None = None  # None: any number
     interspersed: bool = True  # may flags follow arguments?
     failure: int = 1  # exit status where the daemon refuses
 

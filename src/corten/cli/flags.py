@@ -24,6 +24,10 @@ REPEATED = frozenset(
 )
 
 
+# Older spellings that still work and are not shown.
+OLDER = {"net": "network", "net-alias": "network-alias", "dns-opt": "dns-option", "time": "timeout"}
+
+
 class FlagError(Invalid):
     """The command line breaks the command's own rules; the usage line is shown beside it."""
 
@@ -136,7 +140,7 @@ def parse(
 
 def _long(options: Options, flags: Mapping[str, Flag], word: str, arguments: Sequence[str], at: int) -> int:
     name, equals, value = word[2:].partition("=")
-    flag = flags.get(name)
+    flag = flags.get(name) or flags.get(OLDER.get(name, ""))
     if flag is None:
         raise FlagError(f"unknown flag: --{name}")
     if equals:

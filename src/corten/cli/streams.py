@@ -85,7 +85,7 @@ def half_close(connection: socket.socket) -> None:
 
 
 class _Typed:
-    """Standard input to the connection, in a thread (a terminal cannot be waited for together with a socket everywhere)."""
+    """Standard input to the connection, in a thread: not every system can wait for both at once."""
 
     def __init__(self, connection: socket.socket, keys: bytes) -> None:
         self._connection = connection

@@ -19,9 +19,9 @@ def parameter(text: str, now: float | None = None) -> str:
     else:
         return _seconds((time.time() if now is None else now) - ago / 1e9)
     whole, _, fraction = text.partition(".")
-    if whole.lstrip("-").isdecimal() and (not fraction or fraction.isdecimal()):
-        if len(whole) != 4 or fraction:  # four digits are a year
-            return text
+    is_number = whole.lstrip("-").isdecimal() and (not fraction or fraction.isdecimal())
+    if is_number and (len(whole) != 4 or fraction):  # four digits are a year
+        return text
     import datetime
 
     try:

@@ -34,11 +34,11 @@ def run(call: Call) -> int:
 
 def _refuse_state(state: dict[str, object]) -> None:
     if not state["Running"]:
-        raise Exit(1, "cannot attach to a stopped container, start it first")
+        raise Exit(1, "You cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise Exit(1, "cannot attach to a paused container, unpause it first")
+        raise Exit(1, "You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise Exit(1, "cannot attach to a restarting container, wait until it is running")
+        raise Exit(1, "You cannot attach to a restarting container, wait until it is running")
 
 
 COMMAND = Command(

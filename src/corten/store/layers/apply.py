@@ -41,6 +41,7 @@ class Whiteouts(Enum):
     KEEP = "keep"  # a mark that overlayfs understands
     DROP = "drop"  # nothing: this is the lowest layer
     DELETE = "delete"  # the deletion itself: the directory is a whole tree
+    PLAIN = "plain"  # a file of that name: the tar is no layer (a build context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class _Applier:
             self._times[""] = _clamp(entry.mtime_ns)
             return
         above, _, name = path.rpartition("/")
-        if name.startswith(WHITEOUT):
+        if name.startswith(WHITEOUT) and self._whiteouts is not Whiteouts.PLAIN:
             self._whiteout(above, name)
             return
         if self._whiteouts is Whiteouts.DELETE:

@@ -7,6 +7,7 @@ a daemon that is no swarm manager answers.  Knows nothing of any one operation; 
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
 from collections.abc import Mapping
 
@@ -22,6 +23,27 @@ from corten.server.request import Call, Handler, remember, reply
 
 # Larger bodies (build contexts, archives, images) are read as streams and do not pass here.
 JSON_LIMIT = 16 << 20
+
+log = logging.getLogger(__name__)
+
+# Operations that are cancelled when the client goes away.
+STREAMS = frozenset(
+    {
+        "build_start",
+        "container_attach",
+        "container_attach_websocket",
+        "container_export",
+        "container_logs",
+        "container_stats",
+        "container_wait",
+        "event_stream",
+        "exec_start",
+        "image_create",
+        "image_push",
+        "image_save",
+        "image_save_many",
+    }
+)
 
 HEADERS = {
     "Api-Version": str(CURRENT),
@@ -47,7 +69,7 @@ def make_app(engine: Engine, *tables: Mapping[str, Handler]) -> web.Application:
             if found is None or found.route.since > wanted:
                 return _dress(reply({"message": "page not found"}, 404))
             remember(request, Call(engine, wanted, found))
-            response = await _handler(handlers, found)(request)
+            response = await _serve(_handler(handlers, found), found.route.name, request)
         except asyncio.CancelledError:
             raise
         except ConnectionError:
@@ -60,6 +82,23 @@ def make_app(engine: Engine, *tables: Mapping[str, Handler]) -> web.Application:
     app.router.add_route("*", "/{path:.*}", dispatch)
     app.on_response_prepare.append(_dress_early)
     return app
+
+
+async def _serve(handler: Handler, name: str, request: web.Request) -> web.StreamResponse:
+    """Streams end with their client; anything else is carried through even if nobody waits for its answer."""
+    if name in STREAMS:
+        return await handler(request)
+    work = asyncio.ensure_future(handler(request))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        work.add_done_callback(_forget)
+        raise
+
+
+def _forget(work: asyncio.Future[web.StreamResponse]) -> None:
+    if not work.cancelled() and (error := work.exception()):
+        log.info("after the client left: %s", error)
 
 
 def _merge(tables: tuple[Mapping[str, Handler], ...]) -> dict[str, Handler]:

@@ -18,7 +18,7 @@ from typing import Any
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container
-from corten.errors import Conflict, CortenError, Invalid
+from corten.errors import Conflict, CortenError, Invalid, NotFound
 from corten.network import resolv
 from corten.network.model import Endpoint, EndpointSpec, PortBinding
 from corten.supervisor.service import Task
@@ -53,6 +53,17 @@ def wanted(record: Container) -> dict[str, dict[str, Any]]:
     if not has_own_network(record):
         return {}
     return {record.network_mode: {}} | record.endpoints
+
+
+def check(ground: Ground, record: Container) -> None:
+    """Raise, at create, what its network requests would raise at start; missing networks are told then."""
+    bindings(record, ground.settings.default_host_ip)
+    for name, settings in wanted(record).items():
+        spec = endpoint_spec(ground, record, name, settings)
+        try:
+            ground.networking.check(name, spec)
+        except NotFound:
+            continue
 
 
 async def reserve(ground: Ground, live: Live) -> list[Endpoint]:

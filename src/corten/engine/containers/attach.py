@@ -1,0 +1,139 @@
+"""Attaching to a container, before or while it runs, and reading what it printed.
+
+Owns: who is connected when, the replay of the log, and ``docker logs``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from corten.api import framing
+from corten.api.times import rfc3339_nano
+from corten.engine import detach
+from corten.engine.attachment import Attachment
+from corten.engine.containers import bundle
+from corten.engine.containers.ground import Ground
+from corten.engine.containers.live import Live, Pending, Streams
+from corten.engine.containers.model import Container
+from corten.engine.containers.status import Status
+from corten.errors import Conflict, Invalid
+from corten.supervisor import logs
+from corten.supervisor.logs import LogLine
+
+_STREAMS = {"stdout": framing.STDOUT, "stderr": framing.STDERR}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an attach request asks for."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    stream: bool = False
+    logs: bool = False
+    detach_keys: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What a logs request asks for."""
+
+    stdout: bool = False
+    stderr: bool = False
+    follow: bool = False
+    since: float | None = None
+    until: float | None = None
+    tail: int | None = None
+    timestamps: bool = False
+    details: bool = False
+
+
+def attach(ground: Ground, live: Live, wish: Wish) -> Attachment:
+    """A hold on the container's streams; raises Conflict for one that is frozen or restarting."""
+    record = live.record
+    if record.state.status is Status.PAUSED:
+        raise Conflict(f"container {record.id} is paused, unpause the container before attach")
+    if record.state.status is Status.RESTARTING:
+        raise Conflict(f"container {record.id} is restarting, wait until the container is running")
+    keys = detach.parse(wish.detach_keys)
+    streams = Streams(wish.stdin and bool(record.config["OpenStdin"]), wish.stdout, wish.stderr)
+
+    # Registered here and now: a start that comes before the streams are asked for must find it.
+    pending = _register(live, streams) if wish.stream and live.task is None else None
+
+    async def connect() -> socket.socket | None:
+        if pending is not None:
+            return await _wait(live, pending)
+        if live.task is None:
+            return None
+        return await live.task.attach(stdin=streams.stdin, stdout=streams.stdout, stderr=streams.stderr)
+
+    def history() -> AsyncIterator[bytes]:
+        query = LogQuery(wish.stdout, wish.stderr)
+        return read(ground, record, query) if wish.logs else _none()
+
+    ground.publish(live, "attach")
+    return Attachment(
+        is_raw=record.has_tty,
+        connect=connect,
+        detach_keys=keys if record.has_tty and wish.stdin else None,
+        history=history,
+        is_following=wish.stream,
+        on_detach=lambda: ground.publish(live, "detach"),
+    )
+
+
+def _register(live: Live, streams: Streams) -> Pending:
+    pending = Pending(streams, asyncio.get_running_loop().create_future())
+    live.pending.append(pending)
+    return pending
+
+
+async def _wait(live: Live, pending: Pending) -> socket.socket | None:
+    try:
+        return await pending.future
+    except asyncio.CancelledError:
+        with contextlib.suppress(ValueError):
+            live.pending.remove(pending)
+        raise
+
+
+async def _none() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def check_logs(record: Container, query: LogQuery) -> None:
+    """Raise Invalid, in dockerd's words, if there is nothing that could be read."""
+    if not (query.stdout or query.stderr):
+        raise Invalid("Bad parameters: you must choose at least one stream")
+    if record.log_driver == "none":
+        raise Invalid("configured logging driver does not support reading")
+
+
+async def read(ground: Ground, record: Container, query: LogQuery) -> AsyncIterator[bytes]:
+    """The log as it goes on the wire: framed, or raw for a terminal."""
+    check_logs(record, query)
+    path = bundle.log_path(ground.bundle(record.id), record)
+    lines = logs.read(path, tail=query.tail, since=query.since, until=query.until, follow=query.follow)
+    async for line in lines:
+        if query.stdout if line.stream == "stdout" else query.stderr:
+            data = _decorate(line, query)
+            yield data if record.has_tty else framing.encode(_STREAMS[line.stream], data)
+
+
+def _decorate(line: LogLine, query: LogQuery) -> bytes:
+    prefix = b""
+    if query.timestamps:
+        # docker: nine digits always, unlike in JSON.
+        whole, _, _ = rfc3339_nano(line.time_ns // 10**9 * 10**9).partition("Z")
+        prefix = f"{whole}.{line.time_ns % 10**9:09d}Z ".encode()
+    if query.details:
+        attributes = getattr(line, "attrs", None) or {}
+        prefix += ",".join(f"{key}={value}" for key, value in sorted(attributes.items())).encode() + b" "
+    return prefix + line.data

@@ -1,0 +1,130 @@
+"""A create request becomes a container: record, snapshot, volumes, directory.
+
+Owns: the order of a creation and its undoing.  What a request may say is in ``options.py`` and ``mounts.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from corten.engine import names
+from corten.engine.containers import mounts, networking, options, storage
+from corten.engine.containers.ground import Ground
+from corten.engine.containers.live import Live
+from corten.engine.containers.model import Container, MountPoint
+from corten.errors import CortenError, Invalid, NotFound
+from corten.spec.platform import Platform
+from corten.store.images import ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks for: three documents of the API and a name."""
+
+    config: Mapping[str, Any]
+    host_config: Mapping[str, Any] = field(default_factory=dict)
+    networking: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The answer."""
+
+    live: Live
+    warnings: list[str]
+
+
+async def create(ground: Ground, request: Request) -> Created:
+    """Make a container; nothing is left of it if anything fails."""
+    image = find_image(ground, request)
+    config = options.read_config(request.config, image.config.config if image else {})
+    host = options.read_host_config(request.host_config, ground.settings.defaults)
+    warnings = options.check(config, host)
+    container_id = names.new_id()
+    name = names.check_name(request.name) if request.name else names.random_name(ground.roster.is_taken)
+    record = Container(
+        id=container_id,
+        name=name,
+        created=time.time(),
+        image_id=str(image.id) if image else "",
+        image_name=str(config["Image"]),
+        config=config,
+        host_config=host,
+        endpoints=_endpoints(ground, request.networking, host),
+        mounts=mounts.collect(config, host, lambda other: _mounts_of(ground, other)),
+        driver=ground.snapshots.name,
+    )
+    networking.check(ground, record)
+    ground.roster.reserve(name, container_id)
+    try:
+        await _make(ground, record, image)
+    except BaseException:
+        ground.roster.release(name)
+        await _unmake(ground, container_id)
+        raise
+    live = Live(record)
+    ground.roster.add(live)
+    ground.publish(live, "create")
+    return Created(live, warnings)
+
+
+def find_image(ground: Ground, request: Request) -> ImageRecord | None:
+    """The image of a request; raises NotFound in the words that make the client pull it."""
+    name = request.config.get("Image") or ""
+    if not name:
+        raise Invalid("no image specified in the container config")
+    image = ground.images.find(str(name))
+    if request.platform:
+        wanted = Platform.parse(request.platform)
+        if not wanted.matches(image.config.platform):
+            raise NotFound(
+                f"image with reference {name} was found but its platform ({image.config.platform}) does not match the "
+                f"specified platform ({wanted})"
+            )
+    return image
+
+
+def _mounts_of(ground: Ground, name: str) -> list[MountPoint]:
+    return ground.roster.find(name).record.mounts
+
+
+def _endpoints(ground: Ground, asked: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    given = asked.get("EndpointsConfig") or {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, settings in given.items():
+        # docker: "default" is the default bridge's other name; a network may be named by its id.
+        known = "bridge" if name == "default" else name
+        if known not in ("host", "none"):
+            with contextlib.suppress(CortenError):  # told when it is started, as dockerd does
+                known = ground.networking.get(known).name
+        found[known] = dict(settings or {})
+    mode = host["NetworkMode"]
+    if mode in ("host", "none") or mode.startswith("container:"):
+        if len(found) > 1 or (found and mode not in found):
+            raise Invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+        return {}
+    return found
+
+
+async def _make(ground: Ground, record: Container, image: ImageRecord | None) -> None:
+    chain = image.config.chain_id if image else None
+    parent = str(chain) if chain else None
+    os.mkdir(ground.bundle(record.id), 0o710)
+    ground.snapshots.prepare(record.id, parent, volatile=record.auto_remove)
+    if record.mounts:
+        record.mounts = await storage.claim(ground, record, parent)
+
+
+async def _unmake(ground: Ground, container_id: str) -> None:
+    with contextlib.suppress(NotFound):
+        ground.snapshots.remove(container_id)
+    await asyncio.to_thread(shutil.rmtree, ground.bundle(container_id), ignore_errors=True)

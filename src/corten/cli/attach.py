@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from corten.cli import streams, terminal
-from corten.cli.command import Call
+from corten.cli.command import Call, Exit
 from corten.client import paths
 from corten.client.session import Response, Session, Tunnel
 from corten.errors import CortenError, Invalid
@@ -25,7 +25,7 @@ def detach_keys(call: Call) -> str:
 def refuse_pipe_as_terminal(*, attach_stdin: bool, tty: bool) -> None:
     """Raise where a terminal is wanted for the container and there is none here."""
     if attach_stdin and tty and not terminal.is_terminal(0):
-        raise Invalid("the input device is not a TTY")
+        raise Exit(1, "the input device is not a TTY")
 
 
 def open_attach(

@@ -26,3 +26,12 @@ def with_latest(name: str) -> str:
     """The name with ``:latest`` where it has neither tag nor digest."""
     repository, tag, digest = split(name)
     return name if tag or digest else f"{repository}:latest"
+
+
+def with_registry(repository: str) -> str:
+    """The repository with the registry and the folder that short names leave out."""
+    first, slash, rest = repository.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        plain = first in ("docker.io", "index.docker.io")
+        return f"docker.io/{rest if '/' in rest else f'library/{rest}'}" if plain else repository
+    return f"docker.io/{repository}" if slash else f"docker.io/library/{repository}"

@@ -67,7 +67,9 @@ def as_json(row: Row) -> str:
     """A row as one line of JSON: its fields by name."""
     from corten.cli.output.template.functions import to_json
 
-    return to_json({name: row[name] for name in sorted(row) if not callable(row[name])})
+    text = to_json({name: row[name] for name in sorted(row) if not callable(row[name])})
+    # docker: this one place escapes for HTML, as Go's Marshal does
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _write(lines: Iterable[str]) -> None:

@@ -1,0 +1,63 @@
+"""What all ``inspect`` commands do: fetch by name, print as an array or through a template, report what is not there.
+
+Owns: the output and the exit status.  A command says how one name is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from corten.cli.command import Call
+from corten.errors import CortenError
+
+
+def show(call: Call, fetch: Callable[[str], Any]) -> int:
+    """Inspect each argument; the exit status."""
+    form = call.options.text("format")
+    render = _renderer(form)
+    found: list[Any] = []
+    problems: list[str] = []
+    for name in call.arguments:
+        try:
+            found.append(fetch(name))
+        except CortenError as error:
+            problems.append(str(error))
+    if render is None:
+        print(json.dumps(found, indent=4, ensure_ascii=False))
+    else:
+        for value in found:
+            try:
+                print(render(value))
+            except CortenError as error:
+                problems.append(f"template parsing error: {error}")
+        if not found:
+            print()
+    sys.stdout.flush()
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _renderer(form: str) -> Callable[[Any], str] | None:
+    if not form:
+        return None
+    if form == "json":
+        from corten.cli.output.template.functions import to_json
+
+        return to_json
+    from corten.cli.output.template import Template, TemplateError
+
+    try:
+        template = Template(form, strict='map has no entry for key "{name}"')
+    except TemplateError as error:
+        error.message = f"template parsing error: {error.message}"
+        raise
+    return template.render
+
+
+FLAGS = """
+    -f, --format=string      Format output: 'json' or a Go template
+"""

@@ -1,118 +1,151 @@
-"""What the engine calls: ``Supervisor`` makes and finds tasks, ``Task`` is one running container.
+"""What the engine calls: ``Supervisor`` makes tasks from bundles and finds them again after a restart.
 
-Skeleton of the interface; the bodies follow.
+For the operations on one container read ``task.py``; for logs, ``logs.py``.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-from corten.errors import NotImplementedYet
+from corten.errors import Internal
+from corten.kernel import wire
+from corten.kernel.paths import Root
+from corten.runtime.bundle import Bundle
+from corten.runtime.protocol import StepFailure
 from corten.supervisor.model import ExitRecord
+from corten.supervisor.recover import bury, connect, is_started
+from corten.supervisor.task import Task
+from corten.supervisor.zygote import ZygoteProcess
 
-
-class Task:
-    """One container that has been created: its shim, its init, and the execs in it."""
-
-    id: str
-    pid: int
-    bundle: Path
-    started_at: float | None
-
-    def netns_fd(self) -> int:
-        """An owned descriptor of the container's network namespace; the caller closes it."""
-        raise NotImplementedYet("supervisor")
-
-    def root_fd(self) -> int:
-        """An owned O_PATH descriptor of the container's root as it sees it; for kernel.paths.Root(fd)."""
-        raise NotImplementedYet("supervisor")
-
-    async def netlink(self) -> socket.socket:
-        """A NETLINK_ROUTE socket that lives in the container's network namespace."""
-        raise NotImplementedYet("supervisor")
-
-    async def socket(
-        self,
-        family: int,
-        kind: int,
-        protocol: int = 0,
-        *,
-        bind: tuple[str, int] | None = None,
-        listen: int | None = None,
-    ) -> socket.socket:
-        """Any socket made inside the container's network namespace (the embedded resolver's, for one)."""
-        raise NotImplementedYet("supervisor")
-
-    async def start(self) -> None:
-        """Let init execute the container's process."""
-        raise NotImplementedYet("supervisor")
-
-    async def exec(self, exec_id: str, process: dict[str, Any], *, tty: bool, stdin: bool) -> int:
-        """Start a further process; returns its pid (the host's number)."""
-        raise NotImplementedYet("supervisor")
-
-    async def attach(self, *, exec_id: str | None = None, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
-        """Open a stream: output framed as Docker does (raw for a terminal), writes are stdin."""
-        raise NotImplementedYet("supervisor")
-
-    async def wait(self, exec_id: str | None = None) -> ExitRecord:
-        """Return when the process has ended."""
-        raise NotImplementedYet("supervisor")
-
-    async def signal(self, signum: int, *, exec_id: str | None = None) -> None:
-        """Send a signal."""
-        raise NotImplementedYet("supervisor")
-
-    async def resize(self, height: int, width: int, *, exec_id: str | None = None) -> None:
-        """Set the terminal's size."""
-        raise NotImplementedYet("supervisor")
-
-    async def pause(self) -> None:
-        """Freeze every process."""
-        raise NotImplementedYet("supervisor")
-
-    async def resume(self) -> None:
-        """Thaw."""
-        raise NotImplementedYet("supervisor")
-
-    async def update(self, resources: dict[str, Any]) -> None:
-        """Apply OCI ``linux.resources`` to the running container."""
-        raise NotImplementedYet("supervisor")
-
-    async def stats(self) -> dict[str, Any]:
-        """See ``model.Stats``."""
-        raise NotImplementedYet("supervisor")
-
-    async def pids(self) -> list[int]:
-        """The container's processes, as the host numbers them."""
-        raise NotImplementedYet("supervisor")
-
-    async def delete(self) -> None:
-        """Forget a stopped task; a task that was never started is destroyed."""
-        raise NotImplementedYet("supervisor")
+__all__ = ["Supervisor", "Task"]
 
 
 class Supervisor:
-    """Makes tasks from bundles and finds them again after a restart."""
+    """One for each daemon.  ``cgroup_parent`` serves specs that name no ``linux.cgroupsPath``."""
 
     def __init__(self, exec_root: Path, *, cgroup_parent: str = "/corten") -> None:
         self.exec_root = exec_root
         self.cgroup_parent = cgroup_parent
+        self._zygote = ZygoteProcess(exec_root)
+        self._tasks: set[Task] = set()
 
     async def open(self) -> None:
         """Start the zygote."""
-        raise NotImplementedYet("supervisor")
+        await self._zygote.open()
+
+    @property
+    def zygote_pid(self) -> int:
+        """For diagnosis and tests."""
+        return self._zygote.pid
 
     async def close(self) -> None:
         """Close the daemon's side; containers run on."""
-        raise NotImplementedYet("supervisor")
+        for task in list(self._tasks):
+            await task.release()
+        self._tasks.clear()
+        await self._zygote.close()
 
     async def create(self, bundle: Path) -> Task:
-        """Make shim and init; raises StartFailure."""
-        raise NotImplementedYet("supervisor")
+        """Shim and init in their namespaces and control groups, waiting for start.  Raises StartFailure."""
+        Bundle(str(bundle)).forget()
+        ours, theirs = wire.pair()
+        task = Task(bundle, ours)
+        try:
+            body = {"op": "spawn", "bundle": str(bundle), "cgroup_parent": self.cgroup_parent}
+            await self._zygote.ask(body, [theirs.fileno()])
+        except BaseException:
+            await task.release()
+            raise
+        finally:
+            theirs.close()
+        try:
+            await task.created()
+        except BaseException:
+            # Without us the shim destroys what it has made so far.
+            await task.release()
+            raise
+        self._keep(task)
+        return task
+
+    def _keep(self, task: Task) -> None:
+        self._tasks = {each for each in self._tasks if not each.is_gone}
+        self._tasks.add(task)
 
     async def recover(self, bundle: Path) -> Task | ExitRecord | None:
-        """Find what is left of a bundle's task after a restart."""
-        raise NotImplementedYet("supervisor")
+        """After a restart: the living task, how it ended, or None if it was never started."""
+        sock = await asyncio.to_thread(connect, bundle)
+        if sock is not None:
+            task = Task(bundle, sock)
+            try:
+                await task.greet()
+            except StepFailure:
+                await task.release()  # it ended just now
+            else:
+                self._keep(task)
+                return task
+        known = Bundle(str(bundle)).exit_record()
+        if known is not None:
+            return ExitRecord.parse(known)
+        started = is_started(bundle)
+        record = await asyncio.to_thread(bury, bundle)
+        return record if started else None
+
+    async def socket_in(
+        self, netns_fd: int, family: int, kind: int, protocol: int = 0, *, bind: tuple[str, int] | None = None
+    ) -> socket.socket:
+        """A socket made in any network namespace, through an errand of the zygote."""
+        body = {"op": "errand", "kind": "socket", "family": int(family), "protocol": protocol, "bind": bind}
+        body["kind_of_socket"] = int(kind)
+        with await self._errand(body, [netns_fd]) as message:
+            made = socket.socket(fileno=message.take())
+        made.setblocking(False)
+        return made
+
+    @contextlib.asynccontextmanager
+    async def open_root(self, bundle: Path) -> AsyncIterator[Root]:
+        """The root of a container that is *not* running, with its bind mounts, for the length of an ``async with``.
+
+        For a running one use ``Root(task.root_fd())``.
+        """
+        ours, theirs = wire.pair()
+        try:
+            message = await self._ask_errand({"op": "errand", "kind": "root", "bundle": str(bundle)}, [], ours, theirs)
+            with message, Root(message.take()) as root:
+                yield root
+        finally:
+            ours.close()
+
+    async def _errand(self, body: dict[str, object], fds: list[int]) -> wire.Message:
+        ours, theirs = wire.pair()
+        try:
+            return await self._ask_errand(body, fds, ours, theirs)
+        finally:
+            ours.close()
+
+    async def _ask_errand(
+        self, body: dict[str, object], fds: list[int], ours: socket.socket, theirs: socket.socket
+    ) -> wire.Message:
+        loop = asyncio.get_running_loop()
+        ours.setblocking(False)
+        try:
+            await self._zygote.ask(body, [theirs.fileno(), *fds])
+        finally:
+            theirs.close()
+        arrived = asyncio.Event()
+        loop.add_reader(ours, arrived.set)
+        try:
+            async with asyncio.timeout(30):
+                await arrived.wait()
+        finally:
+            loop.remove_reader(ours)
+        message = wire.receive(ours)
+        if message is None:
+            raise Internal("the errand ended without an answer")
+        if "error" in message.body:
+            message.close()
+            raise Internal(StepFailure.parse(message.body["error"]).message)
+        return message

@@ -18,6 +18,7 @@ class Group(Protocol):
     """One container's groups.  Nothing touches the disk before ``create``."""
 
     version: int
+    path: str
 
     def create(self, resources: Mapping[str, Any]) -> None:
         """Make the groups and set the limits; may be repeated."""

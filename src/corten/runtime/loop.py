@@ -1,0 +1,86 @@
+"""The shim's event loop: epoll, children, and a few timers.  One thread, no surprises."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+HANGUP = select.EPOLLHUP | select.EPOLLERR
+
+Handler = Callable[[int], None]
+
+
+class Loop:
+    """Calls handlers with the events that a descriptor has.  A hangup is reported even if nothing is asked for."""
+
+    def __init__(self, reaped: Callable[[int, int], None]) -> None:
+        """``reaped`` is called with the pid and wait status of every child that ends."""
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._reaped = reaped
+        self.running = True
+        self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        self.add(self._wake_fd, READ, self._on_signal)
+
+    def add(self, fd: int, events: int, handler: Handler) -> None:
+        """Watch a descriptor."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, events)
+
+    def change(self, fd: int, events: int) -> None:
+        """Ask for other events."""
+        self._epoll.modify(fd, events)
+
+    def remove(self, fd: int) -> None:
+        """Stop watching; harmless when repeated."""
+        if self._handlers.pop(fd, None) is not None:
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
+
+    def watches(self, fd: int) -> bool:
+        """Whether the descriptor has a handler."""
+        return fd in self._handlers
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once, after a while."""
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), call))
+
+    def run(self) -> None:
+        """Until ``running`` is false."""
+        self.reap()
+        while self.running:
+            timeout = max(self._timers[0][0] - time.monotonic(), 0) if self._timers else -1
+            for fd, events in self._epoll.poll(timeout):
+                handler = self._handlers.get(fd)
+                if handler:
+                    handler(events)
+            while self._timers and self._timers[0][0] <= time.monotonic():
+                heapq.heappop(self._timers)[2]()
+
+    def _on_signal(self, events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_fd, 4096)
+        self.reap()
+
+    def reap(self) -> None:
+        """Collect every child that has ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._reaped(pid, status)

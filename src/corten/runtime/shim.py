@@ -1,0 +1,365 @@
+"""A container's parent: owns its streams, log, control socket and exit record.  Outlives daemon and zygote.
+
+The life of a shim: lock the bundle (a shim of the container's former life may still be cleaning up), make the control
+groups, fork init, report ``created``; serve requests (shim_service.py); when init ends, drain its streams, write
+exit.json, tell everyone, remove the groups, and go when the last client has had its last byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from corten.errors import CortenError
+from corten.kernel import process, tty, wire
+from corten.runtime import spawn
+from corten.runtime.bundle import Bundle
+from corten.runtime.cgroup import Hierarchies
+from corten.runtime.logfile import LogFile
+from corten.runtime.loop import READ, Loop
+from corten.runtime.protocol import VERSION, StepFailure
+from corten.runtime.shim_service import Connection, Service
+from corten.runtime.stdio import Stdio
+from corten.spec.runtime import Process
+
+_DRAIN_SECONDS = 2.0  # docker: how long a stream may outlive its process before the exit is told
+_KEPT_EXECS = 256
+
+
+@dataclass(slots=True)
+class Running:
+    """Init or an exec."""
+
+    exec_id: str | None
+    stdio: Stdio
+    child: spawn.Child | None = None
+    started_at: float | None = None
+    status: int | None = None  # wait status, once it has ended
+    record: dict[str, Any] | None = None
+    waiting: list[tuple[Connection, int]] = field(default_factory=list)  # start or exec requests to answer
+    failure: StepFailure | None = None
+
+
+def main(bundle_path: str, cgroup_parent: str, hierarchies: Hierarchies, connection: socket.socket) -> NoReturn:
+    """Runs in a fresh fork of the zygote; never returns."""
+    status = 1
+    try:
+        os.setsid()
+        process.set_name("corten-shim")
+        bundle = Bundle(bundle_path)
+        shim = Shim(bundle, cgroup_parent, hierarchies)
+        try:
+            shim.create(connection)
+        except BaseException as failure:
+            shim.abandon(connection, failure)
+        else:
+            shim.loop.run()
+            status = 0
+    except BaseException as failure:
+        with contextlib.suppress(OSError):
+            wire.send(connection, {"event": "failed", **StepFailure.of("shim", failure).to_json()})
+    finally:
+        os._exit(status)
+
+
+class Shim:
+    """All of one container's state."""
+
+    def __init__(self, bundle: Bundle, cgroup_parent: str, hierarchies: Hierarchies) -> None:
+        self.bundle = bundle
+        self.lock_fd = _lock(bundle.path)
+        os.makedirs(bundle.rootfs, exist_ok=True)
+        bundle.forget()
+        self.spec = bundle.spec()
+        self.options = bundle.shim_options()
+        cgroup_path = self.spec.linux.cgroups_path or f"{cgroup_parent}/{bundle.id}"
+        self.group = hierarchies.group(cgroup_path)
+        self.loop = Loop(self.reaped)
+        self.log = self._open_log()
+        self.main = Running(None, Stdio(self.loop, log=self.log))
+        self.execs: dict[str, Running] = {}
+        self.pending: dict[str, Stdio] = {}  # attached before their exec came
+        self.service = Service(self)
+        self.netns_fd = self.root_fd = -1
+        self.paused = False
+        self.ended = False
+        self._by_pid: dict[int, Running] = {}
+
+    def _open_log(self) -> LogFile | None:
+        path = self.options.get("log_path")
+        if not path:
+            return None
+        return LogFile(
+            path,
+            max_size=int(self.options.get("log_max_size") or 0),
+            max_file=int(self.options.get("log_max_file") or 1),
+            compress=bool(self.options.get("log_compress")),
+            attrs=self.options.get("log_attrs") or None,
+        )
+
+    # -- creating ----------------------------------------------------------------------------------------------
+
+    def create(self, connection: socket.socket) -> None:
+        """Fork init and wait until it is ready."""
+        self.service.listen()
+        self.group.create(self.spec.linux.resources)
+        if "pid" not in self.spec.linux.namespaces:
+            process.set_child_subreaper(True)  # orphans of the container come to us, not to the host
+        stdin = bool(self.options.get("open_stdin"))
+        ends: list[int] = []
+        if not self.spec.process.terminal:
+            ends = self.main.stdio.open_pipes(stdin=stdin, close_on_eof=bool(self.options.get("stdin_once")))
+        try:
+            child = spawn.spawn_init(self.bundle, self.spec, self.group, ends)
+        finally:
+            for fd in ends:
+                os.close(fd)
+        self.main.child = child
+        self._by_pid[child.pid] = self.main
+        message = wire.receive(child.channel)
+        if message is None:
+            raise StepFailure("init", 0, "init ended before it was ready")
+        with message:
+            if "failed" in message.body:
+                raise StepFailure.parse(message.body["failed"])
+            self.netns_fd, self.root_fd, netlink_fd = message.take(0), message.take(1), message.take(2)
+            if message.fd_count > 3:
+                master_fd = message.take(3)
+                self._first_size(master_fd)
+                self.main.stdio.open_terminal(master_fd, stdin=stdin)
+        self.write_state()
+        child.channel.setblocking(False)
+        self.loop.add(child.channel.fileno(), READ, lambda events: self.resolve(self.main))
+        self.service.adopt(connection, netlink_fd)
+
+    def _first_size(self, master_fd: int) -> None:
+        wanted = self.spec.process
+        height = int(self.options.get("height") or wanted.height)
+        width = int(self.options.get("width") or wanted.width)
+        if height and width:
+            tty.set_size(master_fd, height, width)
+
+    def abandon(self, connection: socket.socket, failure: BaseException) -> None:
+        """Creation failed: leave nothing behind."""
+        report = StepFailure.of("create", failure)
+        if isinstance(failure, CortenError):
+            report = StepFailure("create", 22, failure.message)
+        if self.main.child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.main.child.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.main.child.pid, 0)
+        self._clean()
+        with contextlib.suppress(OSError):
+            wire.send(connection, {"event": "failed", **report.to_json()})
+
+    @property
+    def status(self) -> str:
+        """One word."""
+        if self.ended:
+            return "stopped"
+        if self.main.started_at is None:
+            return "created"
+        return "paused" if self.paused else "running"
+
+    def describe(self) -> dict[str, Any]:
+        """What ``created``, ``hello`` and state.json tell."""
+        child = self.main.child
+        return {
+            "version": VERSION,
+            "shim_pid": os.getpid(),
+            "pid": child.pid if child else 0,
+            "status": self.status,
+            "started_at": self.main.started_at,
+            "terminal": self.spec.process.terminal,
+            "cgroup": self.group.path,
+            "log_error": str(self.log.error) if self.log and self.log.error else "",
+        }
+
+    def write_state(self) -> None:
+        """state.json: for recovery when this shim is gone."""
+        child = self.main.child
+        began = process.start_time(child.pid) if child and not self.ended else 0
+        self.bundle.write_state({**self.describe(), "pid_start_time": began})
+
+    # -- starting ----------------------------------------------------------------------------------------------
+
+    def start(self, connection: Connection, request: int) -> None:
+        """Let init execute; answered when it has, or has not."""
+        child = self.main.child
+        if child is None or self.main.started_at is not None or self.main.waiting or self.ended:
+            raise StepFailure("start", 16, "the container is already started")
+        self.main.waiting.append((connection, request))
+        try:
+            wire.send(child.channel, {"start": True})
+        except OSError:
+            self.resolve(self.main)
+
+    def exec(self, connection: Connection, request: int, body: dict[str, Any]) -> None:
+        """Fork a further process; answered when it executes, or fails to."""
+        exec_id, wanted = str(body["exec_id"]), Process.parse(body["process"])
+        if self.ended or self.main.child is None or self.main.started_at is None:
+            raise StepFailure("exec", 3, "the container is not running")
+        if exec_id in self.execs:
+            raise StepFailure("exec", 17, "this exec has already been started")
+        stdio = self.pending.pop(exec_id, None) or Stdio(self.loop)
+        running = Running(exec_id, stdio, waiting=[(connection, request)])
+        stdin = bool(body.get("stdin"))
+        ends = [] if wanted.terminal else stdio.open_pipes(stdin=stdin, close_on_eof=True)
+        try:
+            running.child = spawn.spawn_exec(self.spec, wanted, self.main.child.pidfd, self.group, ends)
+        except BaseException:
+            stdio.close()
+            raise
+        finally:
+            for fd in ends:
+                os.close(fd)
+        self.execs[exec_id] = running
+        self._by_pid[running.child.pid] = running
+        channel = running.child.channel
+        channel.setblocking(False)
+
+        def report(events: int) -> None:
+            self.resolve(running, stdin=stdin)
+
+        self.loop.add(channel.fileno(), READ, report)
+
+    def resolve(self, running: Running, *, stdin: bool = False) -> None:
+        """Read what a child says on its way to execve; the channel's end is success."""
+        child = running.child
+        if child is None or child.channel.fileno() < 0:
+            return
+        while True:
+            try:
+                message = wire.receive(child.channel)
+            except BlockingIOError:
+                return
+            if message is None:
+                break
+            with message:
+                if "failed" in message.body:
+                    running.failure = StepFailure.parse(message.body["failed"])
+                elif "terminal" in message.body:
+                    running.stdio.open_terminal(message.take(), stdin=stdin)
+        self.loop.remove(child.channel.fileno())
+        child.channel.close()
+        if running.failure is None and running.waiting:
+            running.started_at = time.time()
+            if running is self.main:
+                self.write_state()
+        for connection, request in running.waiting:
+            if running.failure:
+                connection.fail(request, running.failure)
+            else:
+                connection.answer(request, {"pid": child.pid, "started_at": running.started_at})
+        running.waiting.clear()
+
+    # -- ending ------------------------------------------------------------------------------------------------
+
+    def reaped(self, pid: int, status: int) -> None:
+        """A child has ended: init, an exec, an orphan, or a compressor."""
+        running = self._by_pid.pop(pid, None)
+        if running is None:
+            return
+        self.resolve(running)
+        running.status = status
+        if running is self.main and "pid" not in self.spec.linux.namespaces:
+            self.group.kill()  # no pid namespace has ended with it
+        running.stdio.on_drained = lambda: self._finish(running)
+        running.stdio.drain_now()
+        running.stdio.settle()
+        if not running.stdio.is_open:
+            self._finish(running)  # it failed before its streams were opened
+        elif running.record is None:
+            self.loop.later(_DRAIN_SECONDS, lambda: self._finish(running))
+
+    def _finish(self, running: Running) -> None:
+        """The exit is told once; clients are cut off when there is nothing more or nobody to wait for."""
+        if running.record is None:
+            running.record = self._record(running)
+            if running is self.main:
+                self._finish_container()
+            else:
+                self._finish_exec(running)
+        if running.stdio.is_held_back:
+            self.loop.later(0.5, lambda: self._finish(running))  # a slow client still has bytes to come
+        else:
+            running.stdio.on_drained = None
+            running.stdio.close_clients()
+            self._leave_if_done()
+
+    def _record(self, running: Running) -> dict[str, Any]:
+        assert running.status is not None
+        code = os.waitstatus_to_exitcode(running.status)
+        oom = self.group.oom_kills() > 0 if running is self.main else False
+        return {
+            "status": code if code >= 0 else 128 - code,
+            "signal": -code if code < 0 else None,
+            "oom_killed": oom,
+            "started_at": running.started_at,
+            "finished_at": time.time(),
+            "error": running.failure.message if running.failure else "",
+        }
+
+    def _finish_exec(self, running: Running) -> None:
+        assert running.exec_id is not None and running.record is not None
+        if running.child:
+            os.close(running.child.pidfd)
+        self.service.tell({"event": "exited", "exec_id": running.exec_id, **running.record})
+        ended = [exec_id for exec_id, each in self.execs.items() if each.record is not None]
+        for exec_id in ended[:-_KEPT_EXECS]:
+            del self.execs[exec_id]
+
+    def _finish_container(self) -> None:
+        assert self.main.record is not None
+        self.ended = True
+        if self.log:
+            self.log.close()
+        if self.main.started_at is not None:
+            self.bundle.write_exit(self.main.record)
+        self.service.tell({"event": "exited", "exec_id": None, **self.main.record})
+        for running in self.execs.values():
+            running.stdio.drain_now()
+            running.stdio.close_clients()
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove groups and socket, then let the container's next life begin."""
+        self.service.close_listener()
+        if not self.group.remove():
+            self.group.kill()
+            self.group.remove()
+        if self.main.started_at is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.bundle.state_path)
+        os.close(self.lock_fd)
+
+    def _leave_if_done(self) -> None:
+        if self.ended and not self.main.stdio.clients and not any(each.stdio.clients for each in self.execs.values()):
+            self.loop.running = False
+
+    def destroy_if_never_started(self) -> None:
+        """The daemon that wanted this container is gone or has changed its mind: nobody will ever start it."""
+        if self.main.started_at is None and not self.main.waiting and self.main.child and not self.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.main.child.pid, signal.SIGKILL)
+
+
+def _lock(path: str) -> int:
+    """One shim at a time for a bundle.  Released by the kernel if we die."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for _ in range(500):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        else:
+            return fd
+    os.close(fd)
+    raise StepFailure("lock bundle", 16, "another shim holds this container")

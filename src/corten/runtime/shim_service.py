@@ -1,0 +1,274 @@
+"""The shim's requests: who is connected, what they may ask, and the answers.
+
+hello                                   what ``created`` tells, with the execs; + pidfd, netns, root
+start                                   answered when init has executed: {"pid", "started_at"}
+exec     exec_id, process, stdin        likewise for a further process
+attach   exec_id?, stdin, stdout, stderr   + one end of a stream socket
+signal   signum, exec_id?
+resize   height, width, exec_id?
+pause, resume
+update   resources                      OCI linux.resources
+stats, pids
+socket   family, kind, protocol, bind?, listen?    answered with a socket of the container's network namespace
+delete                                  destroys a container that was never started
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+from corten.errors import CortenError
+from corten.kernel import namespaces, tty, wire
+from corten.runtime.loop import HANGUP, READ
+from corten.runtime.protocol import StepFailure
+from corten.runtime.stdio import Stdio
+
+if TYPE_CHECKING:
+    from corten.runtime.shim import Running, Shim
+
+_PENDING_SECONDS = 60.0
+
+
+class Connection:
+    """One daemon."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        sock.setblocking(False)
+
+    def say(self, body: dict[str, Any], fds: list[int] | None = None) -> None:
+        """A daemon that does not listen is no reason to stop; it will find everything on disk."""
+        with contextlib.suppress(OSError):
+            wire.send(self.sock, body, fds or [])
+
+    def answer(self, request: int, body: dict[str, Any] | None = None, fds: list[int] | None = None) -> None:
+        self.say({"id": request, **(body or {})}, fds)
+
+    def fail(self, request: int, failure: StepFailure) -> None:
+        self.say({"id": request, "error": failure.to_json()})
+
+
+class Service:
+    """Listens, dispatches, tells events."""
+
+    def __init__(self, shim: Shim) -> None:
+        self._shim = shim
+        self._listener: socket.socket | None = None
+        self._connections: list[Connection] = []
+        self._operations = {
+            "hello": self._hello,
+            "start": self._start,
+            "exec": self._exec,
+            "attach": self._attach,
+            "signal": self._signal,
+            "resize": self._resize,
+            "pause": self._pause,
+            "resume": self._resume,
+            "update": self._update,
+            "stats": self._stats,
+            "pids": self._pids,
+            "socket": self._socket,
+            "delete": self._delete,
+        }
+
+    # -- connections -------------------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Open control.sock.  Through the directory's descriptor: a socket's path may have 108 bytes at most."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        old_umask = os.umask(0o177)
+        try:
+            listener.bind(f"/proc/self/fd/{self._shim.lock_fd}/{os.path.basename(self._shim.bundle.control)}")
+        finally:
+            os.umask(old_umask)
+        listener.listen(8)
+        listener.setblocking(False)
+        self._shim.loop.add(listener.fileno(), READ, self._accept)
+        self._listener = listener
+
+    def close_listener(self) -> None:
+        """Nobody new from here on."""
+        if self._listener:
+            self._shim.loop.remove(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._shim.bundle.control)
+
+    def _accept(self, events: int) -> None:
+        if self._listener is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            sock, _ = self._listener.accept()
+            self._add(Connection(sock))
+
+    def _add(self, connection: Connection) -> None:
+        self._connections.append(connection)
+
+        def handle(events: int) -> None:
+            self._readable(connection, events)
+
+        self._shim.loop.add(connection.sock.fileno(), READ, handle)
+
+    def adopt(self, sock: socket.socket, netlink_fd: int) -> None:
+        """The connection that we were born with: tell it that the container is created."""
+        connection = Connection(sock)
+        self._add(connection)
+        connection.say({"event": "created", **self._shim.describe()}, [*self._fds(), netlink_fd])
+        os.close(netlink_fd)
+
+    def _fds(self) -> list[int]:
+        assert self._shim.main.child is not None
+        return [self._shim.main.child.pidfd, self._shim.netns_fd, self._shim.root_fd]
+
+    def _readable(self, connection: Connection, events: int) -> None:
+        while True:
+            try:
+                message = wire.receive(connection.sock)
+            except BlockingIOError:
+                if events & HANGUP:
+                    message = None
+                else:
+                    return
+            except ValueError:
+                continue
+            if message is None:
+                self._drop(connection)
+                return
+            with message:
+                self._serve(connection, message)
+
+    def _drop(self, connection: Connection) -> None:
+        self._shim.loop.remove(connection.sock.fileno())
+        connection.sock.close()
+        self._connections.remove(connection)
+        if not self._connections:
+            self._shim.destroy_if_never_started()
+
+    def tell(self, body: dict[str, Any]) -> None:
+        """An event, to everyone."""
+        for connection in self._connections:
+            connection.say(body)
+
+    def _serve(self, connection: Connection, message: wire.Message) -> None:
+        request = int(message.body.get("id") or 0)
+        operation = self._operations.get(str(message.body.get("op")))
+        try:
+            if operation is None:
+                raise StepFailure("request", 38, f"this shim does not know {message.body.get('op')!r}")
+            operation(connection, request, message)
+        except CortenError as failure:
+            connection.fail(request, StepFailure(str(message.body.get("op")), 22, failure.message))
+        except Exception as failure:
+            connection.fail(request, StepFailure.of(str(message.body.get("op")), failure))
+
+    # -- operations --------------------------------------------------------------------------------------------
+
+    def _hello(self, connection: Connection, request: int, message: wire.Message) -> None:
+        execs = {
+            exec_id: {"pid": each.child.pid if each.child else 0, "started_at": each.started_at, "record": each.record}
+            for exec_id, each in self._shim.execs.items()
+        }
+        connection.answer(request, {**self._shim.describe(), "execs": execs}, self._fds())
+
+    def _start(self, connection: Connection, request: int, message: wire.Message) -> None:
+        self._shim.start(connection, request)
+
+    def _exec(self, connection: Connection, request: int, message: wire.Message) -> None:
+        self._shim.exec(connection, request, message.body)
+
+    def _running(self, message: wire.Message) -> Running:
+        exec_id = message.body.get("exec_id")
+        if exec_id is None:
+            return self._shim.main
+        running = self._shim.execs.get(exec_id)
+        if running is None:
+            raise StepFailure(str(message.body["op"]), 3, f"no such exec: {exec_id}")
+        return running
+
+    def _attach(self, connection: Connection, request: int, message: wire.Message) -> None:
+        exec_id, body = message.body.get("exec_id"), message.body
+        sock = socket.socket(fileno=message.take())
+        if exec_id is not None and exec_id not in self._shim.execs:
+            stdio = self._pending_stdio(exec_id)
+        else:
+            running = self._running(message)
+            stdio = running.stdio
+            if running.record is not None:
+                sock.close()
+                connection.answer(request)
+                return
+        wants = {number for number, name in ((1, "stdout"), (2, "stderr")) if body.get(name)}
+        stdio.attach(sock, wants, stdin=bool(body.get("stdin")))
+        connection.answer(request)
+
+    def _pending_stdio(self, exec_id: str) -> Stdio:
+        stdio = self._shim.pending.get(exec_id)
+        if stdio is None:
+            stdio = self._shim.pending[exec_id] = Stdio(self._shim.loop)
+
+            def expire() -> None:
+                if self._shim.pending.get(exec_id) is stdio:
+                    del self._shim.pending[exec_id]
+                    stdio.close()
+
+            self._shim.loop.later(_PENDING_SECONDS, expire)
+        return stdio
+
+    def _signal(self, connection: Connection, request: int, message: wire.Message) -> None:
+        running = self._running(message)
+        if running.child is None or running.status is not None:
+            raise StepFailure("signal", 3, "the process has already ended")
+        signal.pidfd_send_signal(running.child.pidfd, int(message.body["signum"]))
+        connection.answer(request)
+
+    def _resize(self, connection: Connection, request: int, message: wire.Message) -> None:
+        running = self._running(message)
+        if running.stdio.master_fd < 0:
+            raise StepFailure("resize", 25, "the process has no terminal")
+        tty.set_size(running.stdio.master_fd, int(message.body["height"]), int(message.body["width"]))
+        connection.answer(request)
+
+    def _pause(self, connection: Connection, request: int, message: wire.Message) -> None:
+        self._shim.group.freeze()
+        self._shim.paused = True
+        self._shim.write_state()
+        connection.answer(request)
+
+    def _resume(self, connection: Connection, request: int, message: wire.Message) -> None:
+        self._shim.group.thaw()
+        self._shim.paused = False
+        self._shim.write_state()
+        connection.answer(request)
+
+    def _update(self, connection: Connection, request: int, message: wire.Message) -> None:
+        self._shim.group.update(message.body.get("resources") or {})
+        connection.answer(request)
+
+    def _stats(self, connection: Connection, request: int, message: wire.Message) -> None:
+        connection.answer(request, {"stats": self._shim.group.stats()})
+
+    def _pids(self, connection: Connection, request: int, message: wire.Message) -> None:
+        connection.answer(request, {"pids": self._shim.group.pids()})
+
+    def _socket(self, connection: Connection, request: int, message: wire.Message) -> None:
+        body = message.body
+        with (
+            namespaces.visiting(self._shim.netns_fd, "network"),
+            socket.socket(int(body["family"]), int(body["kind"]), int(body.get("protocol") or 0)) as sock,
+        ):
+            if body.get("bind") is not None:
+                if sock.family in (socket.AF_INET, socket.AF_INET6):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(tuple(body["bind"]))
+            if body.get("listen") is not None:
+                sock.listen(int(body["listen"]))
+            connection.answer(request, {}, [sock.fileno()])
+
+    def _delete(self, connection: Connection, request: int, message: wire.Message) -> None:
+        self._shim.destroy_if_never_started()
+        connection.answer(request)

@@ -1,0 +1,114 @@
+"""The two forks of a shim: init in new namespaces, exec in joined ones.
+
+Owns what must be opened before the fork and what goes on just after; the child's own steps are in ``init.py`` and
+``enter.py``.  Both give a ``Child`` whose channel ends at execve.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from corten.kernel import namespaces, process, wire
+from corten.runtime import enter, init, rootfs, seccomp_profile
+from corten.runtime.bundle import Bundle
+from corten.runtime.cgroup import Group
+from corten.runtime.protocol import StepFailure
+from corten.spec.runtime import Process, Spec
+
+SECCOMP_ANNOTATION = "corten.seccomp"
+INIT_ANNOTATION = "corten.init"
+
+
+@dataclass(slots=True)
+class Child:
+    """A forked process and the channel on which it reports."""
+
+    pid: int
+    pidfd: int
+    channel: socket.socket
+
+
+def filter_program(spec: Spec, wanted: Process) -> bytes | None:
+    """The system call filter for one process of the container; None for unconfined."""
+    bounding = wanted.capabilities.bounding if wanted.capabilities else ()
+    if spec.linux.seccomp is not None:
+        return seccomp_profile.program(spec.linux.seccomp, bounding)
+    if spec.annotations.get(SECCOMP_ANNOTATION) == "unconfined":
+        return None
+    return seccomp_profile.default_program(frozenset(bounding))
+
+
+def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -> Child:
+    """Fork init into new namespaces and control groups; it reports ``ready`` or ``failed``."""
+    new, joined = 0, {}
+    for kind, path in spec.linux.namespaces.items():
+        if kind == "mount" and path:
+            raise StepFailure("join namespaces", 22, "joining a mount namespace is not possible")
+        if path:
+            joined[kind] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        elif kind != "cgroup":
+            new |= namespaces.CLONE_FLAGS[kind]
+    new |= namespaces.CLONE_FLAGS["mount"]
+    clone_fd = group.clone_fd()
+    plan = init.Plan(
+        spec=spec,
+        root_mounts=bundle.root_mounts(),
+        mount_point=bundle.rootfs,
+        operations=rootfs.plan(spec, group.mounts()),
+        join_fds=[] if clone_fd is not None else group.join_fds(),
+        namespace_fds=joined,
+        new_namespaces=new,
+        stdio=stdio,
+        program=filter_program(spec, spec.process),
+        reap=spec.annotations.get(INIT_ANNOTATION) == "true",
+    )
+    ours, theirs = wire.pair()
+    pid_fd = joined.pop("pid", None)
+    try:
+        with contextlib.ExitStack() as stack:
+            if pid_fd is not None:
+                stack.enter_context(namespaces.visiting(pid_fd, "pid"))
+            pid, pidfd = process.clone3(new, cgroup_fd=clone_fd)
+            if pid == 0:
+                ours.close()
+                init.main(plan, theirs)
+    finally:
+        theirs.close()
+        for fd in (*plan.join_fds, *joined.values(), pid_fd, clone_fd):
+            if fd is not None:
+                os.close(fd)
+    return Child(pid, pidfd, ours)
+
+
+def spawn_exec(spec: Spec, wanted: Process, init_pidfd: int, group: Group, stdio: Sequence[int]) -> Child:
+    """Fork a further process into a running container; with a terminal it reports the master."""
+    plan = enter.Plan(
+        wanted=wanted,
+        namespaces={kind for kind in spec.linux.namespaces if kind != "time"} | {"mount"},
+        init_pidfd=init_pidfd,
+        join_fds=group.join_fds(),
+        stdio=stdio,
+        program=filter_program(spec, wanted),
+    )
+    ours, theirs = wire.pair()
+    home_fd = namespaces.open_of("self", "pid")
+    try:
+        # Only children go into the new pid namespace; come back before anything else is forked.
+        namespaces.setns(init_pidfd, namespaces.CLONE_FLAGS["pid"])
+        try:
+            pid, pidfd = process.clone3(0)
+            if pid == 0:
+                ours.close()
+                enter.main(plan, theirs)
+        finally:
+            namespaces.setns(home_fd, namespaces.CLONE_FLAGS["pid"])
+    finally:
+        theirs.close()
+        os.close(home_fd)
+        for fd in plan.join_fds:
+            os.close(fd)
+    return Child(pid, pidfd, ours)

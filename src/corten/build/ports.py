@@ -48,8 +48,8 @@ class RunRequest:
     """A process to run on an active snapshot.
 
     ``env`` is complete but for HOSTNAME and HOME, which the executor adds where they lack.  ``user`` is Docker's ("",
-    "0", "name", "name:group", looked up inside the root).  ``network`` is "default", "none", "host", "container:<id>" or
-    a network's name.  ``resources`` are Docker's names (Memory, CpuShares, ...).
+    "0", "name", "name:group", looked up inside the root).  ``network`` is "default", "none", "host", "container:<id>"
+    or a network's name.  ``resources`` are Docker's names (Memory, CpuShares, ...).
     The executor must leave no files of its own in the snapshot; empty mount points for the standard files
     (/etc/hosts, /proc, ...) and for ``mounts`` are allowed: the builder removes those from the upper directory.
     """

@@ -17,7 +17,8 @@ class BuildRequest:
     ``context`` is a directory that belongs to the build (the engine unpacked the client's tar there); None is an empty
     context.  ``dockerfile`` is the text; ``dockerfile_name`` its path in the context, for messages and the ignore file.
     ``build_args`` with value None take the default in the Dockerfile.  ``named_contexts`` are --build-context:
-    name -> directory or "docker-image://..." reference.
+    name -> directory or "docker-image://..." reference.  ``entitlements`` are --allow ("security.insecure").
+    ``keep_failed`` leaves the snapshot of a failed RUN for a shell (StepFailed.snapshot).
     """
 
     dockerfile: str
@@ -46,6 +47,7 @@ class BuildRequest:
     entitlements: frozenset[str] = frozenset()
     explain: bool = False
     apply_ignore: bool = True
+    keep_failed: bool = False
     source_date_epoch: int | None = None
 
 

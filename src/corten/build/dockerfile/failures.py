@@ -28,13 +28,10 @@ class DockerfileError(Invalid):
         super().__init__(message, hint=hint)
         self.location = location
 
-    def shown_in(self, text: str, name: str = "Dockerfile") -> DockerfileError:
-        """The same failure with the lines of the file as its hint."""
-        if self.location is None or self.hint:
-            return self
-        shown = DockerfileError(self.message, self.location, hint=excerpt(text, self.location, name))
-        shown.__cause__ = self.__cause__
-        return shown
+    def show_in(self, text: str, name: str = "Dockerfile") -> None:
+        """Take the lines of the file as the hint."""
+        if self.location is not None and not self.hint:
+            self.hint = excerpt(text, self.location, name)
 
 
 def excerpt(text: str, location: Location, name: str = "Dockerfile") -> str:

@@ -6,13 +6,19 @@ Read next: run.py, copy.py, config.py for the steps, source.py for where a stage
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from corten.build.cachemounts import CacheMounts
+from corten.build.context import SourceTree
 from corten.build.graph import Origin, Vertex
 from corten.build.ports import BaseImage, Ports, Progress
 from corten.build.request import BuildRequest
+
+Stack = ExitStack | AsyncExitStack
+"""Holds what a step has opened."""
 
 NOP = "/bin/sh -c #(nop) "
 """How the history marks what was no command."""
@@ -90,13 +96,12 @@ class Layer:
     size: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """What decides the outcome of a step beside the state it starts from.
 
-    ``parts`` are named so that a miss can be explained.  ``filesystem`` tells whether the outcome depends on the
-    files of the state and the named parts only (then a layer made for another configuration can be used again).
-    ``comment`` is the history's ``created_by``.
+    ``parts`` are named, so that a miss can be explained.  ``comment`` is the history's ``created_by``.  ``makes_layer``
+    tells whether the step may change files at all.  ``prepared`` is what the step found out for its own use.
     """
 
     parts: Mapping[str, str]
@@ -108,19 +113,30 @@ class Inputs:
 class Kitchen(Protocol):
     """What a step may ask of the build it belongs to (solve.py)."""
 
-    request: BuildRequest
-    ports: Ports
-    context: Any
-    epoch: int | None
+    @property
+    def request(self) -> BuildRequest: ...
+    @property
+    def ports(self) -> Ports: ...
+    @property
+    def context(self) -> SourceTree: ...
+    @property
+    def caches(self) -> CacheMounts: ...
 
-    async def state_of(self, origin: Origin, out: Progress) -> State: ...
-    def cleanup(self, action: Callable[[], None]) -> None: ...
+    async def state_of(self, origin: Origin, out: Progress) -> State:
+        """The finished stage, or the image, that files are taken from."""
+
+    async def tree_of(self, origin: Origin, stack: Stack, out: Progress) -> SourceTree:
+        """Its files; open until ``stack`` is closed."""
 
 
 class Step(Protocol):
-    """One kind of operation: name what it depends on, then do it.  ``perform`` works on an active snapshot."""
+    """One kind of operation: name what it depends on, then do it on the active snapshot ``key``.
 
-    async def inputs(self, kitchen: Kitchen, state: State, vertex: Vertex, out: Progress) -> Inputs: ...
+    What ``stack`` holds stays open until the step is over.  ``is_needed`` may say that nothing is to be done after all.
+    """
+
+    async def inputs(self, kitchen: Kitchen, state: State, vertex: Vertex, stack: Stack, out: Progress) -> Inputs: ...
+    async def is_needed(self, kitchen: Kitchen, state: State, vertex: Vertex) -> bool: ...
     async def perform(
-        self, kitchen: Kitchen, key: str, state: State, vertex: Vertex, inputs: Inputs, out: Progress
+        self, kitchen: Kitchen, key: str, vertex: Vertex, inputs: Inputs, stack: Stack, out: Progress
     ) -> None: ...

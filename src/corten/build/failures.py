@@ -1,0 +1,19 @@
+"""A step that failed: which lines, what status, and where its files are while they are kept."""
+
+from __future__ import annotations
+
+from corten.build.dockerfile.failures import DockerfileError, Location
+
+
+class StepFailed(DockerfileError):
+    """A RUN's process ended with ``status``.
+
+    ``snapshot`` is the key of the active snapshot as the process left it, where the build was asked to keep it, and
+    ``before`` the chain that the step started from: what ``build --debug`` opens a shell in.
+    """
+
+    def __init__(self, message: str, location: Location | None, *, status: int, hint: str | None = None) -> None:
+        super().__init__(message, location, hint=hint)
+        self.status = status
+        self.snapshot: str | None = None
+        self.before: str | None = None

@@ -1,0 +1,91 @@
+"""Tidying a step's upper directory before it becomes a layer: mount points left by the runtime, times after the epoch.
+
+Works on the directory itself, while nobody has the snapshot mounted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from corten.build.ports import MountLike
+
+RUNTIME_FILES = ("etc/resolv.conf", "etc/hosts", "etc/hostname", ".dockerenv", "dev/console")
+RUNTIME_DIRECTORIES = ("proc", "sys", "dev/pts", "dev/shm", "dev/mqueue", "dev/pipes", "dev")
+"""What a container's start may make to mount on.  During a RUN these are covered, so nothing in them is the user's."""
+
+
+def remove_stubs(upper: Path, mounts: Sequence[MountLike], targets: Iterable[str]) -> None:
+    """Remove empty files and directories that were made to mount on, and parents that only hold those."""
+    lowers = _lowers(mounts)
+    places = [*RUNTIME_FILES, *(target.strip("/") for target in targets), *RUNTIME_DIRECTORIES]
+    for place in places:
+        path = upper / place
+        if not place or not path.is_relative_to(upper) or ".." in path.parts:
+            continue
+        if _remove_stub(path):
+            _remove_parents(path.parent, upper, lowers)
+
+
+def _remove_stub(path: Path) -> bool:
+    try:
+        status = os.lstat(path)
+        if stat.S_ISDIR(status.st_mode):
+            os.rmdir(path)
+        elif stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            os.unlink(path)
+        else:
+            return False
+    except OSError:
+        return False
+    return True
+
+
+def _remove_parents(path: Path, upper: Path, lowers: Sequence[str]) -> None:
+    """A directory in the upper that is empty now and looks as it does below came only of making the stub."""
+    while path != upper:
+        status = os.lstat(path)
+        below = _below(path.relative_to(upper), lowers)
+        if below is None:
+            if stat.S_IMODE(status.st_mode) != 0o755 or status.st_uid or status.st_gid:
+                return
+        elif (below.st_mode, below.st_uid, below.st_gid) != (status.st_mode, status.st_uid, status.st_gid):
+            return
+        try:
+            os.rmdir(path)  # also drops an opaque mark, which an empty directory over nothing does not need
+        except OSError:
+            return
+        path = path.parent
+
+
+def _below(relative: Path, lowers: Sequence[str]) -> os.stat_result | None:
+    for lower in lowers:
+        try:
+            status = os.lstat(os.path.join(lower, relative))
+        except OSError:
+            continue
+        return status if stat.S_ISDIR(status.st_mode) else None
+    return None
+
+
+def _lowers(mounts: Sequence[MountLike]) -> list[str]:
+    for option in mounts[0].options if mounts else ():
+        if option.startswith("lowerdir="):
+            return option.removeprefix("lowerdir=").split(":")
+    return []
+
+
+def clamp_times(upper: Path, epoch: int) -> None:
+    """Nothing in the layer is younger than the epoch (SOURCE_DATE_EPOCH)."""
+    limit = epoch * 1_000_000_000
+    for directory, names, files in os.walk(upper, topdown=False):
+        for name in (*files, *names):
+            _clamp(os.path.join(directory, name), limit)
+    _clamp(str(upper), limit)
+
+
+def _clamp(path: str, limit: int) -> None:
+    if os.lstat(path).st_mtime_ns > limit:
+        os.utime(path, ns=(limit, limit), follow_symlinks=False)

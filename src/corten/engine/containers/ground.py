@@ -15,6 +15,7 @@ from corten.network.service import Networking
 from corten.store.images import ImageRecord
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Snapshots
+from corten.store.workers import Workers
 from corten.supervisor.service import Supervisor
 from corten.volumes.service import Volumes
 
@@ -48,6 +49,7 @@ class Ground:
 
     layout: Layout
     snapshots: Snapshots
+    workers: Workers
     images: ImageFinder
     supervisor: Supervisor
     networking: Networking

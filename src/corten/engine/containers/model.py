@@ -89,6 +89,8 @@ class Container:
     host_config: dict[str, Any]
     # Network name to what the user asked for there; the API's EndpointSettings.
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Networks of the above, or that of NetworkMode, that ``network disconnect`` took away.
+    left_networks: list[str] = field(default_factory=list)
     mounts: list[MountPoint] = field(default_factory=list)
     state: State = field(default_factory=State)
     restart_count: int = 0

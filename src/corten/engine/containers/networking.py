@@ -52,7 +52,9 @@ def wanted(record: Container) -> dict[str, dict[str, Any]]:
     """Network name to the EndpointSettings asked for, the one of NetworkMode first."""
     if not has_own_network(record):
         return {}
-    return {record.network_mode: {}} | record.endpoints
+    names: dict[str, dict[str, Any]] = {record.network_mode: {}}
+    names |= record.endpoints
+    return {name: settings for name, settings in names.items() if name not in record.left_networks}
 
 
 def check(ground: Ground, record: Container) -> None:

@@ -78,7 +78,7 @@ def read_host_config(body: Mapping[str, Any], defaults: Defaults) -> dict[str, A
     """The container's HostConfig with the daemon's defaults; raises Invalid."""
     host = fields.read(body, HOST_CONFIG, "HostConfig")
     host["LogConfig"] = _log_config(host["LogConfig"], defaults)
-    host["RestartPolicy"] = _restart_policy(host["RestartPolicy"])
+    host["RestartPolicy"] = restart_policy(host["RestartPolicy"])
     host["NetworkMode"] = "bridge" if host["NetworkMode"] in ("", "default") else host["NetworkMode"]
     host["IpcMode"] = host["IpcMode"] or defaults.ipc_mode
     host["CgroupnsMode"] = host["CgroupnsMode"] or ("host" if host["Privileged"] else defaults.cgroupns_mode)
@@ -104,7 +104,7 @@ def _log_config(given: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     return {"Type": kind, "Config": options | (given.get("Config") or {})}
 
 
-def _restart_policy(given: Mapping[str, Any]) -> dict[str, Any]:
+def restart_policy(given: Mapping[str, Any]) -> dict[str, Any]:
     name, retries = given.get("Name") or "no", given.get("MaximumRetryCount") or 0
     if name not in _RESTART:
         raise Invalid(

@@ -1,0 +1,162 @@
+"""The composition root: every object of the daemon, built in order, in one place.
+
+Owns: who is handed what.  Nothing below this file constructs a mechanism of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from corten.daemon.config import Config
+from corten.engine.background import Background
+from corten.engine.containers.ground import Ground, Settings
+from corten.engine.containers.live import Roster
+from corten.engine.containers.options import Defaults
+from corten.engine.containers.service import ContainerService
+from corten.engine.engine import Engine
+from corten.engine.events import Events
+from corten.engine.execs.service import ExecService
+from corten.engine.system import Facts as SystemFacts
+from corten.engine.system import System
+from corten.errors import Invalid
+from corten.network.service import Networking
+from corten.store.content import Content
+from corten.store.db import Database
+from corten.store.facts import Facts
+from corten.store.images import Images
+from corten.store.layout import Layout
+from corten.store.snapshots.overlay import OverlaySnapshots
+from corten.store.workers import Workers
+from corten.supervisor.service import Supervisor
+from corten.volumes.service import Volumes
+
+
+@contextlib.asynccontextmanager
+async def running_engine(config: Config) -> AsyncIterator[Engine]:
+    """The engine, opened in order and closed in the opposite one; containers outlive it."""
+    async with contextlib.AsyncExitStack() as stack:
+        layout = Layout(config.data_root)
+        layout.make()
+        config.exec_root.mkdir(parents=True, exist_ok=True)
+        database = Database.open(layout.database)
+        stack.callback(database.close)
+        facts = Facts(database)
+        snapshots = OverlaySnapshots(database, layout)
+        snapshots.sweep()
+        content = Content(layout.content)
+        images = Images(database, content, snapshots)
+        workers = Workers()
+        stack.push_async_callback(workers.close)
+        events = Events(layout.data_root / "events.jsonl")
+        events.open()
+        stack.callback(events.close)
+        background = Background()
+
+        networking = make_networking(config, facts)
+        await networking.open()
+        stack.push_async_callback(networking.close)
+        volumes = Volumes(facts, layout.volumes)
+        await volumes.open()
+        stack.push_async_callback(volumes.close)
+        supervisor = Supervisor(config.exec_root, cgroup_parent=config.cgroup_parent)
+        await supervisor.open()
+        stack.push_async_callback(supervisor.close)
+
+        ground = Ground(
+            layout=layout,
+            snapshots=snapshots,
+            workers=workers,
+            images=images,
+            supervisor=supervisor,
+            networking=networking,
+            volumes=volumes,
+            events=events,
+            background=background,
+            roster=Roster(facts),
+            settings=settings(config),
+        )
+        containers = ContainerService(ground)
+        await containers.open()
+        stack.push_async_callback(background.close)
+        stack.push_async_callback(containers.close)
+        yield Engine(
+            containers=containers,
+            execs=ExecService(ground),
+            events=events,
+            system=System(ground, system_facts(config, facts), lambda: len(images.ids())),
+        )
+
+
+def make_networking(config: Config, facts: Facts) -> Networking:
+    """The networks, with names of their own where a second daemon runs beside the first."""
+    is_default = config.bridge == Config().bridge
+    pools = tuple((str(pool["base"]), int(pool["size"])) for pool in config.default_address_pools)
+    return Networking(
+        facts,
+        instance="" if is_default else config.bridge,
+        default_bridge=config.bridge,
+        bip=config.bip,
+        fixed_cidr=config.fixed_cidr or None,
+        table="corten" if is_default else f"corten-{config.bridge}",
+        address_pools=pools,
+        mtu=config.mtu,
+        icc=config.icc,
+        ipv6=config.ipv6,
+        default_host_ip="" if config.ip == "0.0.0.0" else config.ip,
+    )
+
+
+def settings(config: Config) -> Settings:
+    """What the configuration says about containers."""
+    defaults = Defaults(
+        log_driver=config.log_driver,
+        log_opts=config.log_opts,
+        shm_size=config.default_shm_size,
+        ipc_mode=config.default_ipc_mode,
+        cgroupns_mode=config.default_cgroupns_mode or "private",
+        ulimits=tuple(config.default_ulimits.values()),
+        init=config.init,
+    )
+    return Settings(
+        defaults=defaults,
+        cgroup_parent=config.cgroup_parent,
+        exec_root=config.exec_root,
+        default_host_ip="" if config.ip == "0.0.0.0" else config.ip,
+        dns=config.dns,
+        dns_search=config.dns_search,
+        dns_options=config.dns_opts,
+        host_gateway_ip=config.host_gateway_ip,
+        seccomp_profile=_seccomp(config.seccomp_profile),
+    )
+
+
+def _seccomp(path: str) -> dict[str, Any] | None:
+    if not path or path in ("builtin", "default"):
+        return None
+    try:
+        return dict(json.loads(Path(path).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise Invalid(f"opening seccomp profile {path} failed: {error}") from error
+
+
+def system_facts(config: Config, facts: Facts) -> SystemFacts:
+    """What ``info`` tells; the daemon's id is made once for a data root."""
+    found = facts.get("daemon", "identity")
+    if found is None:
+        found = {"id": secrets.token_hex(16)}
+        facts.put("daemon", "identity", found)
+    return SystemFacts(
+        id=str(found["id"]),
+        data_root=config.data_root,
+        debug=config.debug,
+        labels=config.labels,
+        insecure_registries=config.insecure_registries,
+        registry_mirrors=config.registry_mirrors,
+        log_driver=config.log_driver,
+        default_address_pools=config.default_address_pools,
+    )

@@ -1,0 +1,67 @@
+"""Containers as members of networks: ``network connect`` and ``disconnect``, running or not.
+
+Owns: the container's side: its settings on each network, kept in its record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from corten.engine.containers import networking
+from corten.engine.containers.ground import Ground
+from corten.engine.containers.live import Live
+from corten.engine.containers.status import Status
+from corten.errors import Conflict, CortenError, Denied, NotFound
+from corten.network.model import Network
+
+
+async def connect(ground: Ground, live: Live, network: Network, settings: Mapping[str, Any]) -> str:
+    """Add a network: now if the container runs, else when it starts."""
+    async with live.lock:
+        record = live.record
+        if record.state.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(
+                f"container {record.id} is marked for removal and cannot be connected or disconnected to the network"
+            )
+        if not networking.has_own_network(record):
+            raise Denied(
+                "container sharing network namespace with another container or host cannot be connected to any other "
+                "network"
+            )
+        if network.name in networking.wanted(record):
+            raise Denied(f"endpoint with name {record.name} already exists in network {network.name}")
+        wanted = dict(settings)
+        spec = networking.endpoint_spec(ground, record, network.name, wanted)
+        if live.task is not None:
+            sandbox = networking.TaskSandbox(record.id, live.task)
+            await ground.networking.connect(network.name, record.id, sandbox, spec)
+        else:
+            ground.networking.check(network.name, spec)
+        record.endpoints = record.endpoints | {network.name: wanted}
+        record.left_networks = [name for name in record.left_networks if name != network.name]
+        ground.roster.save(live)
+        return record.id
+
+
+async def disconnect(ground: Ground, name: str, network: Network, *, force: bool) -> str:
+    """Take a network away; with ``force`` also from what is no container any more."""
+    try:
+        live = ground.roster.find(name)
+    except NotFound:
+        if not force:
+            raise
+        with contextlib.suppress(CortenError):
+            await ground.networking.disconnect(network.name, name, None)
+        return name
+    async with live.lock:
+        record = live.record
+        if network.name not in networking.wanted(record):
+            raise Denied(f"container {record.id} is not connected to network {network.name}")
+        if live.task is not None:
+            await ground.networking.disconnect(network.name, record.id, networking.TaskSandbox(record.id, live.task))
+        record.endpoints = {key: value for key, value in record.endpoints.items() if key != network.name}
+        record.left_networks = [*record.left_networks, network.name]
+        ground.roster.save(live)
+        return record.id

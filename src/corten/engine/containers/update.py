@@ -1,0 +1,77 @@
+"""Changing a container that exists: limits, restart policy, name.
+
+Owns: what ``docker update`` and ``docker rename`` may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from corten.api.types import fields
+from corten.api.types.containers import RESOURCES, UPDATE
+from corten.engine import names
+from corten.engine.containers import options, resources
+from corten.engine.containers.ground import Ground
+from corten.engine.containers.live import Live
+from corten.engine.containers.status import Status
+from corten.errors import Conflict, Invalid
+
+_NOT_UPDATABLE = frozenset(
+    {"Devices", "DeviceCgroupRules", "DeviceRequests", "Ulimits", "CgroupParent", "OomKillDisable"}
+)
+
+
+async def update(ground: Ground, live: Live, body: Mapping[str, Any]) -> list[str]:
+    """Change limits and the restart policy, of a running container at once; returns warnings."""
+    async with live.lock:
+        record = live.record
+        if record.state.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(
+                f'Cannot update container {record.id}: Container is marked for removal and cannot be "update".'
+            )
+        given = fields.read(body, UPDATE, "UpdateConfig")
+        host = dict(record.host_config)
+        for name in RESOURCES:
+            # Zero means "leave it": the API has no other way to say so.
+            if name not in _NOT_UPDATABLE and given[name] not in (None, 0, "", []):
+                host[name] = given[name]
+        if given["NanoCpus"]:
+            host["CpuPeriod"] = host["CpuQuota"] = 0
+        elif (given["CpuPeriod"] or given["CpuQuota"]) and host["NanoCpus"]:
+            raise Invalid("Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set")
+        if given["PidsLimit"] is not None and given["PidsLimit"] <= 0:
+            host["PidsLimit"] = None
+        if given["Memory"] > 0 and not given["MemorySwap"] and 0 < host["MemorySwap"] < given["Memory"]:
+            raise Invalid(
+                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same "
+                "time"
+            )
+        resources.check(host)
+        if (policy := given["RestartPolicy"]) and policy.get("Name"):
+            if record.auto_remove and policy["Name"] != "no":
+                raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
+            host["RestartPolicy"] = options.restart_policy(policy)
+        if live.task is not None:
+            await live.task.update(resources.lower(host))
+        record.host_config = host
+        ground.roster.save(live)
+        ground.publish(live, "update")
+    return []
+
+
+async def rename(ground: Ground, live: Live, name: str) -> None:
+    """Give another name; raises Conflict if it is taken."""
+    if not name:
+        raise Invalid("Neither old nor new names may be empty")
+    bare = names.check_name(name)
+    async with live.lock:
+        old = live.record.name
+        if bare == old:
+            raise Invalid("Renaming a container with the same name as its current name")
+        ground.roster.reserve(bare, live.record.id)
+        live.record.name = bare
+        ground.roster.save(live)
+        ground.roster.release(old)
+        await ground.networking.rename(live.record.id, bare)
+        ground.publish(live, "rename", oldName=f"/{old}")

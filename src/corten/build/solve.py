@@ -30,12 +30,12 @@ EPOCH_ARGUMENT = "SOURCE_DATE_EPOCH"
 
 
 class Builder:
-    """Makes images.  One for the daemon: it knows which cache mounts are in use."""
+    """Makes images.  ``caches`` knows which cache mounts are in use: one for the daemon, whatever the Builders."""
 
-    def __init__(self, ports: Ports, platforms: Platforms) -> None:
+    def __init__(self, ports: Ports, platforms: Platforms, caches: CacheMounts | None = None) -> None:
         self._ports = ports
         self._platforms = platforms
-        self._caches = CacheMounts(ports.mounts)
+        self._caches = caches or CacheMounts(ports.mounts)
 
     async def build(self, request: BuildRequest, progress: Progress) -> BuildResult:
         """Build.  A failure's ``message`` is Docker's; its ``hint`` shows the lines of the Dockerfile."""

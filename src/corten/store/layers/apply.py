@@ -23,7 +23,7 @@ from corten.store.layers import header
 from corten.store.layers.header import Entry
 from corten.store.layers.reader import TarReader
 from corten.store.layers.recipe import RecipeWriter
-from corten.store.layers.stream import Inflow
+from corten.store.layers.stream import Extent, Inflow
 from corten.store.layers.target import DIRECTORY, OPAQUE, Target, inside, is_whiteout, set_xattr
 
 WHITEOUT = ".wh."
@@ -56,6 +56,7 @@ class Applied:
     inodes: int
     implied: tuple[str, ...] = ()  # directories that the tar does not hold
     links: tuple[tuple[str, str], ...] = ()  # hard links (name, target) to what the tar does not hold
+    root: bool = False  # does the tar say what the root directory itself is like?
     recipe: bool = False  # was the recipe kept?
 
     def to_json(self) -> dict[str, Any]:
@@ -69,6 +70,7 @@ class Applied:
             "inodes": self.inodes,
             "implied": list(self.implied),
             "links": [list(pair) for pair in self.links],
+            "root": self.root,
             "recipe": self.recipe,
         }
 
@@ -84,12 +86,13 @@ class Applied:
             inodes=body["inodes"],
             implied=tuple(body["implied"]),
             links=tuple((name, target) for name, target in body["links"]),
+            root=body["root"],
             recipe=body["recipe"],
         )
 
 
 def apply(
-    source: int | str | os.PathLike[str],
+    source: Extent | int | str | os.PathLike[str],
     target: Path,
     *,
     whiteouts: Whiteouts = Whiteouts.KEEP,
@@ -119,6 +122,7 @@ def apply(
                 inodes=applier.inodes + len(tree.implied),
                 implied=tuple(tree.implied),
                 links=tuple(applier.links),
+                root=applier.root,
                 recipe=writer.commit() if writer else False,
             )
     finally:
@@ -136,6 +140,7 @@ class _Applier:
         self._times: dict[str, int] = {}
         self._made: set[str] = set()  # of this layer; kept for DELETE alone
         self.links: list[tuple[str, str]] = []
+        self.root = False
         self.size = 0
         self.inodes = 0
 
@@ -164,6 +169,7 @@ class _Applier:
                 raise Invalid("invalid tar entry: the root must be a directory")
             self._attributes(self._tree.fd, entry)
             self._times[""] = _clamp(entry.mtime_ns)
+            self.root = True
             return
         above, _, name = path.rpartition("/")
         if name.startswith(WHITEOUT) and self._whiteouts is not Whiteouts.PLAIN:
@@ -254,8 +260,6 @@ class _Applier:
             os.close(source)
 
     def _whiteout(self, above: str, name: str) -> None:
-        if self._recipe is not None and self._whiteouts is Whiteouts.DELETE:
-            self._recipe.lose()
         if self._whiteouts is Whiteouts.DROP:
             return
         hidden = name.removeprefix(WHITEOUT)

@@ -61,7 +61,7 @@ class Packed:
 
 
 def pack(tree: Path, write: Callable[[bytes | bytearray], object] | None = None, *, epoch: int | None = None) -> Packed:
-    """Print ``tree`` through ``write`` (or only hash it).  Times after ``epoch`` (in seconds) are printed as that."""
+    """Print ``tree`` through ``write`` (or only hash it).  Times after ``epoch`` (seconds) become that, on disk too."""
     hashed = hashlib.sha256()
     if write is None:
         sink: Callable[[bytes | bytearray], object] = hashed.update
@@ -147,15 +147,19 @@ class _Packer:
             uid=found.st_uid,
             gid=found.st_gid,
             size=found.st_size if kind == header.REGULAR else 0,
-            mtime_ns=self._time(found),
+            mtime_ns=self._time(path, found),
             link=os.fsencode(os.readlink(path)) if kind == header.SYMLINK else b"",
             major=os.major(found.st_rdev) if device else 0,
             minor=os.minor(found.st_rdev) if device else 0,
             xattrs=_xattrs(path),
         )
 
-    def _time(self, found: os.stat_result) -> int:
-        return found.st_mtime_ns if self._epoch_ns is None else min(found.st_mtime_ns, self._epoch_ns)
+    def _time(self, path: str, found: os.stat_result) -> int:
+        if self._epoch_ns is None or found.st_mtime_ns <= self._epoch_ns:
+            return found.st_mtime_ns
+        # In the tree too, so that it prints the same bytes when the layer is pushed.
+        os.utime(path, ns=(self._epoch_ns, self._epoch_ns), follow_symlinks=False)
+        return self._epoch_ns
 
     def _whiteout(self, name: bytes) -> None:
         # A whiteout's time is the moment of the deletion and means nothing to anybody: left out, so that the same

@@ -17,6 +17,8 @@ from corten.store.layers.header import BLOCK, ZERO_BLOCK, Entry, padding
 MAX_EXTENDED = 1 << 20
 MAX_ENTRIES = 20_000_000
 MAX_PATH = 4095
+# Writers fill up their last record; nothing else belongs there.
+MAX_TRAILING = 64 << 20
 
 
 class Tap(Protocol):
@@ -39,6 +41,7 @@ class TarReader:
         self._tap = tap
         self._left = 0
         self._pad = 0
+        self._trailing = 0
         self._globals: dict[bytes, bytes] = {}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -64,13 +67,17 @@ class TarReader:
 
     def drain(self) -> None:
         """Read what follows the last entry: it counts for the digest."""
+        self._pass(self._view[self._at :])
+        for chunk in self._chunks:
+            self._pass(memoryview(chunk))
+        self._at = len(self._view)
+
+    def _pass(self, rest: memoryview) -> None:
+        self._trailing += len(rest)
+        if self._trailing > MAX_TRAILING:
+            raise Invalid("invalid tar stream: too many bytes after its end")
         if self._tap is not None:
-            self._tap.raw(self._view[self._at :])
-            for chunk in self._chunks:
-                self._tap.raw(chunk)
-        else:
-            for _ in self._chunks:
-                pass
+            self._tap.raw(rest)
 
     def _next(self) -> Entry | None:
         records = self._globals

@@ -13,6 +13,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Protocol, cast
 
@@ -70,16 +71,36 @@ _MEMBERS: dict[str, Callable[[], _Member]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A part of a file: a blob inside an archive, or (the default) all of it."""
+
+    path: str
+    offset: int = 0
+    size: int | None = None
+
+
 class Inflow:
-    """The plain bytes of the stream at ``fd`` (or path), as an iterator of chunks.
+    """The plain bytes of a file (or of a part, or of what comes out of a descriptor), as an iterator of chunks.
 
     After the last chunk ``plain`` and ``packed`` are the digests of what came out and what went in.
     """
 
     def __init__(
-        self, source: int | str | os.PathLike[str], *, limit: int, progress: Callable[[int], None] | None = None
-    ):
-        self._fd = source if isinstance(source, int) else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        self,
+        source: Extent | int | str | os.PathLike[str],
+        *,
+        limit: int,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._left: int | None = None
+        if isinstance(source, Extent):
+            self._fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._left = source.size
+            if source.offset:
+                os.lseek(self._fd, source.offset, os.SEEK_SET)
+        else:
+            self._fd = os.dup(source) if isinstance(source, int) else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         self._limit = limit
         self._progress = progress
         self._chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(DEPTH)
@@ -152,7 +173,14 @@ class Inflow:
             self._chunks.put(Invalid(f"invalid {self.compression or 'tar'} stream: {error}"))
 
     def _read(self, size: int = READ) -> bytes:
-        data = os.read(self._fd, size)
+        if self._left is not None:
+            size = min(size, self._left)
+            data = os.read(self._fd, size)
+            if len(data) == 0 < size:
+                raise EOFError("unexpected end of data")
+            self._left -= len(data)
+        else:
+            data = os.read(self._fd, size)
         self._packed.update(data)
         self.packed_size += len(data)
         if self._progress is not None:

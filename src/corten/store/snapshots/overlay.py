@@ -19,7 +19,8 @@ from corten.errors import Conflict
 from corten.store.db import Database
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Info, Kind, Mount, Staged, Usage
-from corten.store.snapshots.records import Records, count_tree
+from corten.store.snapshots.records import Records
+from corten.store.tree import count_tree
 
 OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
 
@@ -84,7 +85,7 @@ class OverlaySnapshots:
 
     def usage(self, key: str) -> Usage:
         """Of its own directory."""
-        return self._records.usage(key, lambda: count_tree(self.upper(key)))
+        return self._records.usage(key, lambda: Usage(*count_tree(self.upper(key))))
 
     def upper(self, key: str) -> Path:
         """Its own directory."""

@@ -188,23 +188,3 @@ class Records:
             int(row["id"]) for row in self.database.rows("SELECT id FROM snapshots WHERE driver = ?", (self._driver,))
         }
         return [int(name) for name in os.listdir(self.root) if name.isdigit() and int(name) not in known]
-
-
-def count_tree(root: Path) -> Usage:
-    """Bytes of regular files (each inode once) and the number of inodes under ``root``, which itself is not counted."""
-    size, inodes = 0, 0
-    linked: set[tuple[int, int]] = set()
-    pending = [os.fspath(root)]
-    while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                found = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                elif found.st_nlink > 1:
-                    if (found.st_dev, found.st_ino) in linked:
-                        continue
-                    linked.add((found.st_dev, found.st_ino))
-                inodes += 1
-                size += found.st_size if entry.is_file(follow_symlinks=False) else 0
-    return Usage(size, inodes)

@@ -102,7 +102,7 @@ class ProgressLines:
         self._clock = clock
         self._shown: dict[str, _Shown] = {}
 
-    def update(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:  # noqa: A002
+    def update(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
         """A layer took a step, or came further in the one it is in."""
         shown = self._shown.get(id)
         now = self._clock()
@@ -118,7 +118,7 @@ class ProgressLines:
         self._shown[id] = _Shown(status, now)
         self._write(bar(id, status, current, total or 0))
 
-    def message(self, status: str, id: str | None = None) -> None:  # noqa: A002
+    def message(self, status: str, id: str | None = None) -> None:
         """A sentence about the whole."""
         self._write(encode({"status": status} if id is None else {"status": status, "id": id}))
 

@@ -12,8 +12,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from corten import __version__
 from corten.daemon.config import Config
+from corten.distribution.client import Distribution
+from corten.distribution.model import RegistryConfig
 from corten.engine.background import Background
+from corten.engine.builds.service import BuildService
 from corten.engine.containers.ground import Ground, Settings
 from corten.engine.containers.live import Roster
 from corten.engine.containers.options import Defaults
@@ -21,16 +25,25 @@ from corten.engine.containers.service import ContainerService
 from corten.engine.engine import Engine
 from corten.engine.events import Events
 from corten.engine.execs.service import ExecService
+from corten.engine.images.ground import ImageGround
+from corten.engine.images.pull import Puller
+from corten.engine.images.service import ImageService
+from corten.engine.images.shelf import ImageShelf, Tenant
+from corten.engine.networks.service import NetworkService
 from corten.engine.system import Facts as SystemFacts
 from corten.engine.system import System
+from corten.engine.usage import Usage
+from corten.engine.volumes.service import VolumeService
 from corten.errors import Invalid
 from corten.network.service import Networking
+from corten.spec.reference import DEFAULT_REGISTRY
 from corten.store.content import Content
 from corten.store.db import Database
 from corten.store.facts import Facts
 from corten.store.images import Images
 from corten.store.layout import Layout
 from corten.store.snapshots.overlay import OverlaySnapshots
+from corten.store.unpack import Unpacker
 from corten.store.workers import Workers
 from corten.supervisor.service import Supervisor
 from corten.volumes.service import Volumes
@@ -84,12 +97,51 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         await containers.open()
         stack.push_async_callback(background.close)
         stack.push_async_callback(containers.close)
+        distribution = Distribution(registry_config(config))
+        stack.push_async_callback(distribution.close)
+        image_ground = ImageGround(
+            layout=layout,
+            content=content,
+            images=images,
+            snapshots=snapshots,
+            workers=workers,
+            unpacker=Unpacker(snapshots, workers, layout),
+            distribution=distribution,
+            events=events,
+        )
+        shelf = ImageShelf(images, snapshots, lambda: tenants(ground.roster))
+        puller = Puller(image_ground)
+        image_service = ImageService(image_ground, shelf, puller, lambda: None)
+        builds = BuildService(ground, image_ground, puller, shelf, facts)
+        await builds.open()
+        volume_service = VolumeService(volumes, events)
         yield Engine(
             containers=containers,
             execs=ExecService(ground),
+            images=image_service,
+            builds=builds,
+            networks=NetworkService(networking, containers, events),
+            volumes=volume_service,
             events=events,
             system=System(ground, system_facts(config, facts), lambda: len(images.ids())),
+            usage=Usage(image_service, containers, volume_service, builds),
         )
+
+
+def tenants(roster: Roster) -> list[Tenant]:
+    """The containers as far as images are concerned."""
+    return [Tenant(live.record.id, live.record.image_id, live.record.is_running) for live in roster]
+
+
+def registry_config(config: Config) -> RegistryConfig:
+    """How registries are reached."""
+    return RegistryConfig(
+        insecure=frozenset(config.insecure_registries),
+        mirrors={DEFAULT_REGISTRY: config.registry_mirrors} if config.registry_mirrors else {},
+        parallel_downloads=config.max_concurrent_downloads,
+        parallel_uploads=config.max_concurrent_uploads,
+        user_agent=f"corten/{__version__}",
+    )
 
 
 def make_networking(config: Config, facts: Facts) -> Networking:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corten.engine.builds.service import BuildService
 from corten.engine.containers.service import ContainerService
 from corten.engine.events import Events
 from corten.engine.execs.service import ExecService
+from corten.engine.images.service import ImageService
+from corten.engine.networks.service import NetworkService
 from corten.engine.system import System
+from corten.engine.usage import Usage
+from corten.engine.volumes.service import VolumeService
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +24,10 @@ class Engine:
 
     containers: ContainerService
     execs: ExecService
+    images: ImageService
+    builds: BuildService
+    networks: NetworkService
+    volumes: VolumeService
     events: Events
     system: System
+    usage: Usage

@@ -70,7 +70,10 @@ def test_the_last_tag_takes_the_digests_of_its_repository() -> None:
 def test_an_id_takes_all_names_of_one_repository_only() -> None:
     shelf = FakeShelf({CHILD: ["a:1", f"a@{MANIFEST}"]})
     assert remove(shelf, CHILD.short) == ["untag a:1", f"untag a@{MANIFEST}", "delete child"]
-    with pytest.raises(Conflict, match=rf"conflict: unable to delete {CHILD.short} \(must be forced\) - image is referenced in multiple repositories"):
+    with pytest.raises(
+        Conflict,
+        match=rf"conflict: unable to delete {CHILD.short} \(must be forced\) - image is referenced in multiple repositories",
+    ):
         remove(FakeShelf({CHILD: ["a:1", "b:1"]}), str(CHILD))
     assert remove(FakeShelf({CHILD: ["a:1", "b:1"]}), str(CHILD), force=True) == [
         "untag a:1",

@@ -26,7 +26,10 @@ def test_all_fields() -> None:
             "EnableIPv6": True,
             "IPAM": {
                 "Driver": "default",
-                "Config": [{"Subnet": "10.9.0.0/16", "Gateway": "10.9.0.9", "AuxiliaryAddresses": {"a": "10.9.0.3"}}, {}],
+                "Config": [
+                    {"Subnet": "10.9.0.0/16", "Gateway": "10.9.0.9", "AuxiliaryAddresses": {"a": "10.9.0.3"}},
+                    {},
+                ],
                 "Options": {"o": "p"},
             },
             "Options": {"com.docker.network.bridge.name": "br-n"},
@@ -66,7 +69,12 @@ def test_driver_options_choose_families_unless_a_field_does() -> None:
 
 
 def test_wrong_types_are_bad_requests() -> None:
-    for body in ({"Name": 5}, {"Name": "n", "Labels": ["x"]}, {"Name": "n", "IPAM": 1}, {"Name": "n", "IPAM": {"Config": {}}}):
+    for body in (
+        {"Name": 5},
+        {"Name": "n", "Labels": ["x"]},
+        {"Name": "n", "IPAM": 1},
+        {"Name": "n", "IPAM": {"Config": {}}},
+    ):
         with pytest.raises(Invalid):
             request.parse(body)
 

@@ -1,27 +1,33 @@
 """Operations on images as the API offers them.
 
-Owns: lookup, lists, tags, removal and their events.  What moves layers is in files of its own, which this service
-holds: pull.py, push.py, load.py, save.py, imports.py.  Knows nothing of HTTP.
+Owns: lookup, lists, tags, and which part does what.  Parts: removal.py and disposal.py (taking away), pull.py, push.py,
+load.py, save.py, imports.py (bringing and sending), search.py (asking registries).  Knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from corten.api.filters import Filters
 from corten.api.times import ZERO, rfc3339
-from corten.engine.events import Events
+from corten.engine.images import credentials as auth
 from corten.engine.images import listing, names, removal, view
 from corten.engine.images.disposal import Disposal
+from corten.engine.images.ground import ImageGround, Progress
+from corten.engine.images.imports import CommitRequest, Importer, ImportRequest
+from corten.engine.images.load import Loader
+from corten.engine.images.pull import Puller
+from corten.engine.images.push import Pusher
+from corten.engine.images.save import Saver
+from corten.engine.images.search import Registries
 from corten.engine.images.shelf import ImageShelf
 from corten.errors import NotFound
 from corten.spec.digest import Digest
 from corten.spec.image import chain_ids
 from corten.spec.platform import Platform
 from corten.spec.reference import Reference
-from corten.store.images import ImageRecord, Images
-from corten.store.snapshots.base import Snapshots
+from corten.store.images import ImageRecord
 
 # docker: the name that clients look for; layers of this store are overlay directories as well.
 DRIVER_NAME = "overlay2"
@@ -31,17 +37,23 @@ class ImageService:
     """All images, by Docker's rules."""
 
     def __init__(
-        self, images: Images, snapshots: Snapshots, shelf: ImageShelf, disposal: Disposal, events: Events
+        self, ground: ImageGround, shelf: ImageShelf, puller: Puller, collect_soon: Callable[[], None]
     ) -> None:
-        self._images = images
-        self._snapshots = snapshots
+        self._ground = ground
         self._shelf = shelf
-        self._disposal = disposal
-        self._events = events
+        self._disposal = Disposal(ground, shelf, collect_soon)
+        self._puller = puller
+        self._pusher = Pusher(ground)
+        self._importer = Importer(ground)
+        self._loader = Loader(ground)
+        self._saver = Saver(ground)
+        self._registries = Registries(ground.distribution)
+
+    # -- looking -----------------------------------------------------------------------------------------------
 
     def find(self, name: str, platform: Platform | None = None) -> ImageRecord:
         """By name, id or the beginning of an id; raises NotFound in dockerd's words."""
-        record = self._images.find(name)
+        record = self._ground.images.find(name)
         has = record.config.platform
         if platform is not None and not has.matches(platform):
             raise NotFound(
@@ -55,16 +67,15 @@ class ImageService:
     ) -> list[dict[str, Any]]:
         """A row for each image that the filters keep, newest first."""
         wanted = listing.Listing(filters, all, shared_size)
-        rows = listing.rows(self._images.all(), wanted, self.find, self._shelf.size_of)
+        rows = listing.rows(self._ground.images.all(), wanted, self.find, self._shelf.size_of)
         for row in rows if manifests else ():
-            row["Manifests"] = self._manifests(self._images.get(Digest.parse(row["Id"])))
+            row["Manifests"] = self._manifests(self._ground.images.get(Digest.parse(row["Id"])))
         return rows
 
-    def usage(self) -> list[dict[str, Any]]:
+    def usage(self) -> Sequence[dict[str, Any]]:
         """Every top image with its shared size and its number of containers."""
-        counts = self._shelf.container_counts()
-        wanted = listing.Listing(Filters(), shared_size=True, containers=counts)
-        return listing.rows(self._images.all(), wanted, self.find, self._shelf.size_of)
+        wanted = listing.Listing(Filters(), shared_size=True, containers=self._shelf.container_counts())
+        return listing.rows(self._ground.images.all(), wanted, self.find, self._shelf.size_of)
 
     def layers_size(self) -> int:
         """Bytes of all layers of all images, each once."""
@@ -81,73 +92,114 @@ class ImageService:
             body["Manifests"] = self._manifests(record)
         return body
 
-    def history(self, name: str, *, platform: Platform | None = None) -> list[dict[str, Any]]:
+    def history(self, name: str, *, platform: Platform | None = None) -> Sequence[dict[str, Any]]:
         """The steps that made it, newest first."""
         record = self.find(name, platform)
         return view.history(record, self._shelf.size_of, self._shelf.parents(record))
 
+    # -- naming and removing -----------------------------------------------------------------------------------
+
     def tag(self, name: str, repository: str, tag: str) -> None:
         """Give an image one more name, taken from whichever had it."""
         reference = names.to_tag(repository, tag)
-        self.give_name(self.find(name).id, reference)
+        self._ground.give_name(self.find(name).id, reference)
 
-    def give_name(self, image: Digest, reference: Reference) -> None:
-        """Name an image and tell it."""
-        self._images.tag(reference, image)
-        self.publish("tag", image, reference.familiar())
-
-    async def remove(
+    def remove(
         self, name: str, *, force: bool = False, prune: bool = True, platform: Platform | None = None
-    ) -> list[dict[str, str]]:
+    ) -> Sequence[dict[str, str]]:
         """Take a name away, and the image with its last; what went, in order."""
         record = self.find(name, platform)
-        return await self._disposal.perform(removal.plan(self._shelf, record.id, name, force=force, prune=prune))
+        return self._disposal.perform(removal.plan(self._shelf, record.id, name, force=force, prune=prune))
 
-    async def prune(self, filters: Filters) -> tuple[list[dict[str, str]], int]:
+    def prune(self, filters: Filters) -> tuple[Sequence[dict[str, str]], int]:
         """Remove what is unused; what went, and the bytes."""
-        return await self._disposal.prune(filters)
+        return self._disposal.prune(filters)
 
-    def publish(self, action: str, image: Digest, name: str) -> None:
-        """Tell what happened to an image; its labels go along while it is here."""
-        try:
-            labels: Mapping[str, str] = view.labels_of(self._images.get(image))
-        except NotFound:
-            labels = {}
-        self._events.publish("image", action, str(image), {**labels, "name": name})
+    # -- bringing and sending ----------------------------------------------------------------------------------
+
+    def pull_reference(self, name: str, tag: str) -> Reference:
+        """What a pull asks for; raises Invalid."""
+        return names.to_pull(name, tag)
+
+    async def pull(
+        self, reference: Reference, platform: Platform | None, credentials: Mapping[str, Any], progress: Progress
+    ) -> None:
+        """Bring an image, or all tags of a repository."""
+        await self._puller.pull(reference, platform, auth.parse(credentials), progress)
+
+    def push_reference(self, name: str, tag: str) -> Reference:
+        """What a push offers; raises Invalid."""
+        return names.to_push(name, tag)
+
+    async def push(
+        self, reference: Reference, platform: Platform | None, credentials: Mapping[str, Any], progress: Progress
+    ) -> Sequence[dict[str, Any]]:
+        """Offer a tag, or all tags of a repository; what the registry has now."""
+        return await self._pusher.push(reference, platform, auth.parse(credentials), progress)
+
+    def import_request(
+        self, source: str, repository: str, tag: str, message: str, changes: Sequence[str], platform: Platform | None
+    ) -> ImportRequest:
+        """An import, checked before anything is read."""
+        return ImportRequest.parse(source, repository, tag, message, changes, platform)
+
+    async def import_image(self, wanted: ImportRequest, body: AsyncIterator[bytes], progress: Progress) -> str:
+        """Make an image of a tar; its id."""
+        return str(await self._importer.import_image(wanted, body, progress))
+
+    async def commit(self, wanted: CommitRequest) -> str:
+        """Make an image of a container's changes; its id."""
+        return str(await self._importer.commit(wanted))
+
+    async def load(
+        self, body: AsyncIterator[bytes], progress: Progress, *, quiet: bool = True, platform: Platform | None = None
+    ) -> Sequence[str]:
+        """Take the images out of an archive; a sentence about each."""
+        return await self._loader.load(body, progress, quiet=quiet, platform=platform)
+
+    async def save(
+        self, wanted: Sequence[str], send: Callable[[bytes], Awaitable[None]], *, platform: Platform | None = None
+    ) -> None:
+        """Put images into an archive."""
+        await self._saver.save(wanted, self.find, send, platform=platform)
+
+    # -- asking registries -------------------------------------------------------------------------------------
+
+    async def search(
+        self, term: str, limit: int, filters: Filters, credentials: Mapping[str, Any]
+    ) -> Sequence[dict[str, Any]]:
+        """Repositories that a registry knows for a term."""
+        return await self._registries.search(term, limit, filters, auth.parse(credentials))
+
+    async def inspect_remote(self, name: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
+        """Digest and platforms of what a registry has under a name."""
+        return await self._registries.inspect(name, auth.parse(credentials))
+
+    async def login(self, body: Mapping[str, Any]) -> tuple[str, str]:
+        """Try credentials; Docker's status line, and a token to keep in place of the password."""
+        return await self._registries.login(body)
+
+    # -- views -------------------------------------------------------------------------------------------------
 
     def _driver_data(self, record: ImageRecord) -> dict[str, Any]:
         """The directories of the top layer, for who looks at them on the host."""
-        chain = record.config.chain_id
-        if chain is None or not self._snapshots.exists(str(chain)):
+        chain, snapshots = record.config.chain_id, self._ground.snapshots
+        if chain is None or not snapshots.exists(str(chain)):
             return {"Name": DRIVER_NAME, "Data": None}
-        upper, lowers = self._snapshots.upper(str(chain)), self._snapshots.lowers(str(chain))
+        upper, lowers = snapshots.upper(str(chain)), snapshots.lowers(str(chain))
         data = {
-            "UpperDir": str(upper),
             "MergedDir": str(upper.parent / "merged"),
+            "UpperDir": str(upper),
             "WorkDir": str(upper.parent / "work"),
         }
         if lowers:
             data["LowerDir"] = ":".join(str(path) for path in lowers)
         return {"Name": DRIVER_NAME, "Data": data}
 
-    def _manifests(self, record: ImageRecord) -> list[dict[str, Any]]:
+    def _manifests(self, record: ImageRecord) -> Sequence[dict[str, Any]]:
         """The one manifest of an image that has one; images built here have none until they are pushed."""
         if record.manifest is None:
             return []
         unpacked = sum(self._shelf.size_of(chain) for chain in chain_ids(record.config.diff_ids))
-        content = self._disposal.content_size(record)
         users = [use.container_id for use in self._shelf.uses(record.id)]
-        return [
-            {
-                "ID": str(record.manifest.digest),
-                "Descriptor": record.manifest.to_json(),
-                "Available": True,
-                "Size": {"Content": content, "Total": content + unpacked},
-                "Kind": "image",
-                "ImageData": {
-                    "Platform": record.config.platform.to_json(),
-                    "Containers": users,
-                    "Size": {"Unpacked": unpacked},
-                },
-            }
-        ]
+        return [view.manifest(record, record.manifest, self._disposal.content_size(record), unpacked, users)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from corten.api.times import seconds_of
+from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
 from corten.spec.image import chain_ids
 from corten.store.images import ImageRecord
@@ -121,3 +122,21 @@ def history(
         row["Id"] = str(image.id)
         row["Tags"] = tags_of(image) or None
     return rows
+
+
+def manifest(
+    record: ImageRecord, descriptor: Descriptor, content: int, unpacked: int, containers: Sequence[str]
+) -> dict[str, Any]:
+    """A row of ``Manifests``."""
+    return {
+        "ID": str(descriptor.digest),
+        "Descriptor": descriptor.to_json(),
+        "Available": True,
+        "Size": {"Content": content, "Total": content + unpacked},
+        "Kind": "image",
+        "ImageData": {
+            "Platform": record.config.platform.to_json(),
+            "Containers": list(containers),
+            "Size": {"Unpacked": unpacked},
+        },
+    }

@@ -6,7 +6,7 @@ Owns: lookup, listing, the events, and the words in which a removal is refused. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from corten.api import times
@@ -91,7 +91,7 @@ class NetworkService:
         container_id = await self._members.disconnect_network(container, found, force=force)
         self._publish("disconnect", found, container_id)
 
-    async def prune(self, filters: Filters) -> list[str]:
+    async def prune(self, filters: Filters) -> Sequence[str]:
         """Remove what no container is on; gives the names."""
         filters.only(PRUNE_FILTERS)
         until = times.until(filters.get("until"))

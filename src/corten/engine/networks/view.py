@@ -92,5 +92,5 @@ def _dangling(values: tuple[str, ...]) -> bool:
     if len(values) > 1:
         raise Invalid('got more than one value for filter key "dangling"')
     if values[0] not in ("0", "false", "1", "true"):
-        raise Invalid("invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")")
+        raise Invalid('invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
     return values[0] in ("1", "true")

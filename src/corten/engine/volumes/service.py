@@ -5,7 +5,7 @@ Owns: reading requests, the events, what prune takes.  For references, data and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from corten.api.filters import Filters
@@ -55,7 +55,7 @@ class VolumeService:
         if driver is not None:
             self._events.publish("volume", "destroy", name, {"driver": driver})
 
-    async def usage(self) -> list[dict[str, Any]]:
+    async def usage(self) -> Sequence[dict[str, Any]]:
         """Every local volume with its size and how many containers refer to it."""
         rows = []
         for item in sorted(self._volumes.all(), key=lambda item: item.name):
@@ -66,7 +66,7 @@ class VolumeService:
             rows.append(view.volume(item) | {"UsageData": usage})
         return rows
 
-    async def prune(self, filters: Filters, *, takes_named: bool = False) -> tuple[list[str], int]:
+    async def prune(self, filters: Filters, *, takes_named: bool = False) -> tuple[Sequence[str], int]:
         """Delete what no container refers to: the anonymous ones, or with ``all`` every one; names and bytes."""
         filters.only(view.PRUNE_FILTERS)
         if len(filters.get("all")) > 1:

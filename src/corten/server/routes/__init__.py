@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from corten.server.request import Handler
-from corten.server.routes import container_streams, containers, events, exec, system
+from corten.server.routes import (
+    build,
+    container_streams,
+    containers,
+    distribution,
+    events,
+    exec,
+    images,
+    networks,
+    system,
+    usage,
+    volumes,
+)
 
 TABLES: tuple[Mapping[str, Handler], ...] = (
     containers.HANDLERS,
@@ -17,4 +29,10 @@ TABLES: tuple[Mapping[str, Handler], ...] = (
     exec.HANDLERS,
     events.HANDLERS,
     system.HANDLERS,
+    images.HANDLERS,
+    distribution.HANDLERS,
+    build.HANDLERS,
+    networks.HANDLERS,
+    volumes.HANDLERS,
+    usage.HANDLERS,
 )

@@ -78,7 +78,7 @@ def _options(request: web.Request) -> BuildOptions:
     _refuse(request)
     force_remove = flag(request, "forcerm")
     resources: dict[str, Any] = {name: value for key, name in _LIMITS.items() if (value := number(request, key))}
-    resources |= {name: value for key, name in _SETS.items() if (value := asked.get(key, ""))}
+    resources |= {name: text for key, name in _SETS.items() if (text := asked.get(key, ""))}
     credentials = query.header(request, "X-Registry-Config")
     return BuildOptions(
         build_id=asked.get("buildid", ""),
@@ -130,7 +130,7 @@ async def build_prune(request: web.Request) -> web.Response:
         ceiling, floor = number(request, "max-used-space") or 0, number(request, "min-free-space") or 0
     else:
         keep, ceiling, floor = number(request, "keep-storage") or 0, 0, 0
-    gone, reclaimed = await engine(request).builds.prune(
+    gone, reclaimed = engine(request).builds.prune(
         filters(request), all=flag(request, "all"), keep=keep, ceiling=ceiling, floor=floor
     )
     return reply({"CachesDeleted": gone or None, "SpaceReclaimed": reclaimed})

@@ -101,7 +101,7 @@ async def image_remove(request: web.Request) -> web.Response:
     platforms = query.platforms(request) if since(request, 50) else ()
     if len(platforms) > 1:
         raise Invalid("multiple platforms are not supported")
-    gone = await engine(request).images.remove(
+    gone = engine(request).images.remove(
         name,
         force=flag(request, "force"),
         prune=not flag(request, "noprune"),
@@ -112,7 +112,7 @@ async def image_remove(request: web.Request) -> web.Response:
 
 async def image_prune(request: web.Request) -> web.Response:
     """POST /images/prune"""
-    gone, reclaimed = await engine(request).images.prune(filters(request))
+    gone, reclaimed = engine(request).images.prune(filters(request))
     return reply({"ImagesDeleted": gone or None, "SpaceReclaimed": reclaimed})
 
 

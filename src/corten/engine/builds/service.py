@@ -1,0 +1,192 @@
+"""Builds as the API offers them: from what a client sends to a named image.
+
+Owns: the workspace of a build and its end, tags, cancelling, the build cache.  For the building itself read build/,
+for RUN executor.py, for contexts contexts.py.
+
+    <builds>/work/<id>/      context, spooled tar, scratch files of one build; emptied at start
+    <builds>/steps/<id>/     bundles of running steps (executor.py)
+    <builds>/mounts/         cache mounts (build/cachemounts.py)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from corten.api.filters import Filters
+from corten.build.args import Platforms
+from corten.build.cachemounts import CacheMounts
+from corten.build.ports import Ports, Progress
+from corten.build.request import BuildRequest, BuildResult
+from corten.build.solve import Builder
+from corten.build.tree import DetachedTrees
+from corten.engine.builds.cache import BuildCache, StepRecords
+from corten.engine.builds.contexts import Context, Contexts
+from corten.engine.builds.executor import StepExecutor, sweep
+from corten.engine.builds.options import BuildOptions
+from corten.engine.builds.ports import BaseImages, BuiltImages, StepLayers
+from corten.engine.containers.ground import Ground
+from corten.engine.images.ground import ImageGround
+from corten.engine.images.pull import Puller
+from corten.engine.images.shelf import ImageShelf
+from corten.errors import Internal, Invalid, NotFound
+from corten.spec.digest import Digest
+from corten.spec.platform import host
+from corten.spec.reference import Reference
+from corten.store.facts import Facts
+
+
+class BuildService:
+    """The classic builder."""
+
+    def __init__(self, ground: Ground, images: ImageGround, puller: Puller, shelf: ImageShelf, facts: Facts) -> None:
+        root = images.layout.builds
+        self._ground = ground
+        self._images = images
+        self._puller = puller
+        self._work, self._steps, self._mounts = root / "work", root / "steps", root / "mounts"
+        self._contexts = Contexts(images.workers)
+        self._records = StepRecords(facts)
+        self._cache = BuildCache(facts, self._mounts, lambda: {str(chain) for chain in shelf.chains()})
+        self._cache_mounts = CacheMounts(self._mounts)
+        self._running: dict[str, asyncio.Task[str]] = {}
+
+    async def open(self) -> None:
+        """End what a killed daemon left behind, and make the directories."""
+        await sweep(self._ground.supervisor, self._steps)
+        await asyncio.to_thread(shutil.rmtree, self._work, True)
+        for path in (self._work, self._mounts):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for snapshot in list(self._ground.snapshots.walk()):
+            if snapshot.key.startswith("build-"):
+                self._ground.snapshots.remove(snapshot.key)
+
+    async def build(self, options: BuildOptions, body: AsyncIterator[bytes] | None, progress: Progress) -> str:
+        """Build and tag; the id of the image.  Cancelling kills the running step and leaves nothing half-made."""
+        tags = _tags(options.tags)
+        if options.squash:
+            raise Invalid("squash is only supported with experimental mode")
+        work = asyncio.create_task(self._build(options, tags, body, progress), name="build")
+        name = options.build_id or secrets.token_hex(8)
+        self._running[name] = work
+        try:
+            return await work
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            raise Internal("Build cancelled") from None
+        finally:
+            self._running.pop(name, None)
+
+    def cancel(self, build_id: str) -> None:
+        """Stop a build by the id that its client gave it."""
+        work = self._running.get(build_id)
+        if work is None:
+            raise NotFound(f"build {build_id} not found")
+        work.cancel()
+
+    def usage(self) -> list[dict[str, Any]]:
+        """What the cache holds, a row each."""
+        return [entry.to_json() for entry in self._cache.entries()]
+
+    def prune(
+        self, filters: Filters, *, all: bool = False, keep: int = 0, ceiling: int = 0, floor: int = 0
+    ) -> tuple[list[str], int]:
+        """Forget what the cache holds; ids and bytes."""
+        gone, reclaimed = self._cache.prune(filters, all=all, keep=keep, ceiling=ceiling, floor=floor)
+        self._ground.events.publish("builder", "prune", "", {"reclaimed": str(reclaimed)})
+        return gone, reclaimed
+
+    async def _build(
+        self, options: BuildOptions, tags: list[Reference], body: AsyncIterator[bytes] | None, progress: Progress
+    ) -> str:
+        with self._workspace() as workspace:
+            context = await self._contexts.receive(options, body, workspace, progress)
+            result = await self._solve(options, context, workspace, progress)
+        for tag in tags:
+            self._images.give_name(Digest.parse(result.image_id), tag)
+            progress.stream(f"Successfully tagged {tag.familiar()}\n")
+        return result.image_id
+
+    async def _solve(self, options: BuildOptions, context: Context, workspace: Path, progress: Progress) -> BuildResult:
+        executor = StepExecutor(self._ground, self._steps)
+        platforms = Platforms(str(host()), str(host()))
+        builder = Builder(self._ports(options, executor, workspace), platforms, self._cache_mounts)
+        try:
+            return await builder.build(_request(options, context), progress)
+        finally:
+            self._records.flush()
+            await asyncio.shield(executor.close())
+
+    def _ports(self, options: BuildOptions, executor: StepExecutor, workspace: Path) -> Ports:
+        scratch, private = workspace / "scratch", workspace / "private"
+        for path in (scratch, private):
+            path.mkdir(mode=0o700)
+        return Ports(
+            images=BaseImages(self._images, self._puller, options.credentials),
+            snapshots=self._images.snapshots,
+            trees=DetachedTrees(),
+            executor=executor,
+            layers=StepLayers(self._images.snapshots, self._images.workers),
+            cache=self._records,
+            sink=BuiltImages(self._images),
+            scratch=scratch,
+            mounts=self._mounts,
+            private=private,
+        )
+
+    @contextlib.contextmanager
+    def _workspace(self) -> Iterator[Path]:
+        path = self._work / secrets.token_hex(8)
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _tags(names: tuple[str, ...]) -> list[Reference]:
+    """The names to give, each once; raises Invalid before anything is built."""
+    found: dict[Reference, None] = {}
+    for name in names:
+        if not name:
+            continue
+        reference = Reference.parse(name)
+        if reference.digest is not None:
+            raise Invalid("build tag cannot contain a digest")
+        found[reference] = None
+    return list(found)
+
+
+def _request(options: BuildOptions, context: Context) -> BuildRequest:
+    network = options.network if options.network not in ("", "bridge") else "default"
+    request = BuildRequest(
+        dockerfile=context.dockerfile,
+        context=context.directory,
+        dockerfile_name=context.name,
+        target=options.target,
+        build_args=options.build_args,
+        labels=options.labels,
+        platform=options.platform or None,
+        no_cache=options.no_cache,
+        pull=options.pull,
+        cache_from=options.cache_from,
+        remove=options.remove,
+        force_remove=options.force_remove,
+        network=network,
+    )
+    return replace(
+        request,
+        extra_hosts=options.extra_hosts,
+        shm_size=options.shm_size,
+        resources=options.resources,
+        ulimits=options.ulimits,
+        cgroup_parent=options.cgroup_parent,
+    )

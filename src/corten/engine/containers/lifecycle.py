@@ -305,6 +305,6 @@ class Lifecycle:
 
 
 def told(failure: StartFailure) -> CortenError:
-    """A failed start in the words by which Docker's client tells 126 and 127 from 125."""
-    words = f"failed to create task for container: failed to create shim task: {failure.message}"
-    return Invalid(words) if failure.exit_code in (126, 127) else Internal(words)
+    """A failed start as an answer; its words are Docker's, by which the client tells 126 and 127 from 125."""
+    is_users_fault = failure.exit_code in (126, 127) or failure.step == "find user"
+    return Invalid(failure.message) if is_users_fault else Internal(failure.message)

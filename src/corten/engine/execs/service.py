@@ -211,6 +211,5 @@ def _words(item: Exec) -> str:
 
 
 def _told(failure: StartFailure) -> CortenError:
-    # docker: told with 400 and the runtime's words, by which the client finds 126 and 127.
-    words = f"OCI runtime exec failed: exec failed: {failure.message}"
-    return Invalid(words) if failure.exit_code in (126, 127) else Conflict(words)
+    """A failed start as an answer; its words are Docker's, by which the client tells 126 and 127."""
+    return Invalid(failure.message) if failure.exit_code in (126, 127) else Conflict(failure.message)

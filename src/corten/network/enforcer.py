@@ -23,6 +23,7 @@ from corten.kernel.netlink.socket import Netlink
 from corten.network import firewall as rules
 from corten.network.firewall import Firewall
 
+_LONGEST_DELAY = 10.0
 _SETTLE = 0.05  # a flush comes as hundreds of notices: wait for the end of it
 _REMOVALS = frozenset(
     {
@@ -53,6 +54,9 @@ class Enforcer:
         self._watch: Netlink | None = None
         self._repair: asyncio.TimerHandle | None = None
         self._repairing: asyncio.Task[None] | None = None
+        self._reason = ""
+        self._streak = 0
+        self._repaired_at = float("-inf")
 
     async def open(self, firewall: Firewall) -> None:
         """Put the whole table in place of what had its name, and watch it from now on."""
@@ -168,34 +172,46 @@ class Enforcer:
             return
         for message in messages:
             notice = netfilter.parse_notice(message)
-            if notice and notice.port != self._netlink.port and (reason := self._reason(notice)):
-                self._schedule(reason)
+            if notice and notice.port != self._netlink.port:
+                self._consider(notice)
 
-    def _reason(self, notice: Notice) -> str:
+    def _consider(self, notice: Notice) -> None:
         if notice.table == self.current.table and notice.family == self._frame.family and notice.kind in _REMOVALS:
-            return f"the table {notice.table} was changed from outside"
+            self._schedule(f"the table {notice.table} was changed from outside")
+            return
         appeared = notice.kind in (netfilter.NFT_MSG_NEWCHAIN, netfilter.NFT_MSG_DELRULE)
         if appeared and notice.table == "filter" and notice.chain in _FOREIGN_CHAINS:
-            return f"the chain {notice.chain} was changed from outside"
-        return ""
+            self._schedule("")
 
     def _schedule(self, reason: str) -> None:
+        """Repair soon: our table where there is a reason, and our accepts in other chains in any case."""
+        self._reason = self._reason or reason
         if self._repair is None:
-            self._repair = asyncio.get_running_loop().call_later(_SETTLE, self._start_repair, reason)
+            # Somebody who undoes every repair at once must not cost us a processor.
+            delay = min(_SETTLE * 2**self._streak, _LONGEST_DELAY)
+            self._repair = asyncio.get_running_loop().call_later(delay, self._start_repair)
 
-    def _start_repair(self, reason: str) -> None:
+    def _start_repair(self) -> None:
+        loop = asyncio.get_running_loop()
         self._repair = None
-        self._repairing = asyncio.get_running_loop().create_task(self._do_repair(reason))
+        self._streak = self._streak + 1 if loop.time() - self._repaired_at < _LONGEST_DELAY else 0
+        self._repaired_at = loop.time()
+        self._repairing = loop.create_task(self._do_repair())
 
-    async def _do_repair(self, reason: str) -> None:
+    async def _do_repair(self) -> None:
+        reason, self._reason = self._reason, ""
         try:
-            await self._run(lambda: self._replace(self.current))
+            await self._run(self._repair_table if reason else self._sync_foreign)
         except OSError as error:
-            reason = f"{reason}; the repair failed: {error}"
-            self._repair = asyncio.get_running_loop().call_later(1.0, self._start_repair, reason)
-        self.repairs += 1
-        if self._on_repair:
-            self._on_repair(reason)
+            self._schedule(reason or str(error))
+            reason = f"{reason}; the repair failed and is tried again: {error}"
+        if reason:
+            self.repairs += 1
+            if self._on_repair:
+                self._on_repair(reason)
+
+    def _repair_table(self) -> None:
+        self._replace(self.current)
 
 
 def _address_of(chain: ChainFact) -> tuple[int, str, str]:

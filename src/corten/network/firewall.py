@@ -6,8 +6,9 @@ between two states are lists of set elements.  Who sends it: ``enforcer.py``.
 The rules never change; networks and published ports are members of sets.  So starting a container costs a few set
 elements, a range of ten thousand ports is one element, and a packet passes the same dozen rules whatever runs.
 
-    loops, inside     pairs of one bridge: all bridges / those whose containers may talk to one another
     bridges, sealed   all our bridges / those of internal networks
+    inside            pairs of one bridge, where its containers may talk to one another
+    same4, same6      a subnet and its bridge
     open4, open6      subnets that may be reached directly (gateway mode nat-unprotected)
     routed4, routed6  container ports that may be reached directly (gateway mode routed)
     masquerade4, …    subnets that leave with the host's address; source4, …: with a given one
@@ -82,12 +83,12 @@ def _sets() -> dict[str, Set]:
     found = [
         Set("bridges", (IFNAME,)),
         Set("sealed", (IFNAME,)),
-        Set("loops", (IFNAME, IFNAME)),
         Set("inside", (IFNAME, IFNAME)),
     ]
     for version, address in ((4, IPV4_ADDR), (6, IPV6_ADDR)):
         target: tuple[DataType, ...] = (address, INET_SERVICE)
         found += [
+            Set(f"same{version}", (address, IFNAME), interval=True),
             Set(f"open{version}", (address,), interval=True),
             Set(f"routed{version}", (address, INET_PROTO, INET_SERVICE), interval=True),
             Set(f"masquerade{version}", (address,), interval=True),
@@ -122,16 +123,16 @@ def _publish_rules() -> Iterable[Rule]:
 def _source_rules() -> Iterable[Rule]:
     # What comes from the host's own 127.0.0.1 cannot be answered; what a container sends to itself or to a neighbour
     # through a published port must come back through the host to be translated back.
-    bridges, loops = SETS["bridges"], SETS["loops"]
-    yield _rule(say.prefix("ip saddr", _LOOPBACK4), say.member(bridges, "oifname"), say.MASQUERADE)
-    yield _rule(say.member(loops, "iifname", "oifname"), say.ct_status("dnat"), say.MASQUERADE)
-    yield _rule(say.member(loops, "iifname", "oifname"), say.RETURN)
+    # (By address, not by iifname: what br_netfilter shows us of bridged packets has none at this hook.)
+    yield _rule(say.prefix("ip saddr", _LOOPBACK4), say.member(SETS["bridges"], "oifname"), say.MASQUERADE)
     for version, word in ((4, "ip"), (6, "ip6")):
-        # The host itself talking to its containers keeps its address.
+        same = say.member(SETS[f"same{version}"], f"{word} saddr", "oifname")
+        yield _rule(same, say.ct_status("dnat"), say.MASQUERADE)
+        yield _rule(same, say.RETURN)
         subnets = SETS[f"masquerade{version}"]
-        source = SETS[f"source{version}"]
+        # Networks see one another's own addresses where they may see one another at all.
         yield _rule(say.member(subnets, f"{word} saddr"), say.member(subnets, f"{word} daddr"), say.RETURN)
-        yield _rule(say.nat_by_map("snat", version, source, f"{word} saddr"))
+        yield _rule(say.nat_by_map("snat", version, SETS[f"source{version}"], f"{word} saddr"))
         yield _rule(say.member(subnets, f"{word} saddr"), say.MASQUERADE)
 
 
@@ -179,14 +180,15 @@ def _span(network: IPNetwork) -> tuple[IPAddress, IPAddress]:
 def _segment_elements(segment: Segment) -> Iterable[tuple[str, Element]]:
     bridge = segment.bridge
     yield "bridges", Element((bridge,))
-    yield "loops", Element((bridge, bridge))
     if segment.icc:
         yield "inside", Element((bridge, bridge))
     if segment.internal:
         yield "sealed", Element((bridge,))
-        return
     for subnet in segment.subnets:
         version, span = subnet.version, _span(subnet)
+        yield f"same{version}", Element((span, (bridge, bridge)))
+        if segment.internal:
+            continue
         mode = segment.mode(version)
         if mode == "nat-unprotected":
             yield f"open{version}", Element((span,))

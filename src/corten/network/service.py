@@ -1,8 +1,9 @@
 """The operations on networks, endpoints and published ports.
 
-Owns: the order in which records are written and the kernel is changed.  Knows nothing of Docker's JSON or of
+Owns: the order in which records are written and the kernel is changed: a record comes first and goes last, so that a
+crash leaves something to repair and never an address handed out twice.  Knows nothing of Docker's JSON or of
 containers beyond their id and name.  Read next: ``ledger.py`` (what exists), ``plan.py`` and ``apply.py`` (links),
-``firewall.py`` (rules), ``ports.py`` (published ports), ``resolver.py`` (names).
+``firewall.py`` and ``enforcer.py`` (rules), ``publisher.py`` (ports), ``resolver.py`` (names).
 
     open() ........ default bridge, forwarding, rules; everything else again from the facts
     connect() ..... between a task's create and start, once for each network; disconnect() and release() undo it
@@ -12,12 +13,30 @@ containers beyond their id and name.  Read next: ``ledger.py`` (what exists), ``
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from corten.errors import NotImplementedYet
+from corten.errors import CortenError, Denied, Internal, NotFound
+from corten.kernel.netlink.codec import NETLINK_ROUTE
+from corten.kernel.netlink.socket import Netlink
+from corten.network import apply, endpoints, formation, plan
 from corten.network.base import FactsPort, Sandbox
-from corten.network.model import Endpoint, EndpointSpec, Network, NetworkSpec, PortBinding
+from corten.network.drivers.base import Surroundings
+from corten.network.drivers.table import driver
+from corten.network.enforcer import Enforcer
+from corten.network.firewall import Firewall
+from corten.network.formation import DefaultBridge
+from corten.network.ledger import Ledger
+from corten.network.model import Endpoint, EndpointSpec, IPNetwork, Network, NetworkSpec, PortBinding
+from corten.network.pools import sources
+from corten.network.publisher import Publisher
+
+_SWEEP_DELAY = 0.5
+_ROUTE_SOCKET = (socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)
 
 
 class Networking:
@@ -41,84 +60,298 @@ class Networking:
         host_resolv_conf: Path = Path("/etc/resolv.conf"),
         on_repair: Callable[[str], None] | None = None,
     ) -> None:
-        raise NotImplementedYet("networks")
+        self._ledger = Ledger(facts)
+        self._around = Surroundings(mtu=mtu, alias=f"corten:{table}")
+        self._default = DefaultBridge(default_bridge, bip or "", fixed_cidr or "", icc, ipv6, mtu)
+        self._sources = sources(address_pools, instance)
+        self._enforcer = Enforcer(table, on_repair)
+        self._on_repair = on_repair
+        self._table = table
+        self._publisher = Publisher(
+            self._ledger, default_host=default_host_ip, host_firewall=host_firewall, ipv6=apply.has_ipv6()
+        )
+        self._shape = asyncio.Lock()  # making and removing networks
+        self._locks: dict[str, asyncio.Lock] = {}  # one for each container
+        self._background: set[asyncio.Task[None]] = set()
+
+    # ── the daemon comes and goes ──────────────────────────────────────────────────────────────────
 
     async def open(self) -> None:
         """Make or repair the default bridge, forwarding and rules; take up all facts again."""
-        raise NotImplementedYet("networks")
+        self._ledger.load()
+        taken = await asyncio.to_thread(self._host_networks)
+        formation.ensure_predefined(self._ledger, self._default, self._sources, taken)
+        for network in self._ledger.networks.values():
+            try:
+                await asyncio.to_thread(self._make, network)
+            except (OSError, CortenError) as error:
+                if network.name == "bridge":
+                    raise
+                self._report(f"network {network.name} could not be made: {error}")
+        for problem in self._publisher.restore():
+            self._report(f"a published port is taken by somebody else: {problem}")
+        await self._enforcer.open(self._firewall())
 
     async def close(self) -> None:
         """Close the daemon's side only: links, addresses and rules stay for the containers that run on."""
-        raise NotImplementedYet("networks")
+        for task in list(self._background):
+            task.cancel()
+        self._publisher.close()
+        await self._enforcer.close()
 
     async def uninstall(self) -> None:
-        """Take away every rule and bridge of this daemon (tests, and ``cortend --uninstall``)."""
-        raise NotImplementedYet("networks")
+        """Take away every rule and bridge of this daemon, then close (tests, and a daemon that leaves for good)."""
+        await self._enforcer.uninstall()
+        for network in self._ledger.networks.values():
+            await asyncio.to_thread(self._unmake, network)
+        await self.close()
+
+    # ── networks ───────────────────────────────────────────────────────────────────────────────────
 
     def get(self, name: str) -> Network:
         """Find by name, id, or unambiguous prefix of an id."""
-        raise NotImplementedYet("networks")
+        return self._ledger.find(name)
 
     def all(self) -> list[Network]:
-        raise NotImplementedYet("networks")
+        return list(self._ledger.networks.values())
 
     def endpoints(self, network_id: str) -> list[Endpoint]:
         """The containers that are on a network now."""
-        raise NotImplementedYet("networks")
+        return self._ledger.on_network(network_id)
 
     def endpoints_of(self, container_id: str) -> list[Endpoint]:
         """Best default gateway first."""
-        raise NotImplementedYet("networks")
+        return self._ledger.of_container(container_id)
 
     async def create(self, spec: NetworkSpec) -> Network:
-        raise NotImplementedYet("networks")
+        async with self._shape:
+            formation.check(spec, self.all())
+            taken = await asyncio.to_thread(self._host_networks)
+            network = formation.form(spec, self.all(), self._sources, taken)
+            self._ledger.add_network(network)
+            try:
+                await asyncio.to_thread(self._make, network)
+                await self._enforce()
+            except BaseException:
+                await asyncio.shield(self._abandon(network))
+                raise
+            return network
+
+    async def _abandon(self, network: Network) -> None:
+        with contextlib.suppress(OSError, CortenError):
+            await asyncio.to_thread(self._unmake, network)
+        self._ledger.remove_network(network)
+        await self._enforce()
 
     async def remove(self, name: str) -> Network:
         """Raises Denied for predefined networks and for ones with active endpoints."""
-        raise NotImplementedYet("networks")
+        async with self._shape:
+            network = self._ledger.find(name)
+            if network.is_predefined:
+                raise Denied(f"{network.name} is a pre-defined network and cannot be removed")
+            self._ledger.refuse_active(network)
+            await asyncio.to_thread(self._unmake, network)
+            self._ledger.remove_network(network)
+            await self._enforce()
+            return network
+
+    # ── containers come and go ─────────────────────────────────────────────────────────────────────
 
     def check(self, network: str, spec: EndpointSpec) -> Network:
         """Raise what ``connect`` would raise for this request alone; for containers that do not run yet."""
-        raise NotImplementedYet("networks")
+        found = self._ledger.find(network)
+        endpoints.check(found, spec)
+        return found
 
     async def connect(self, network: str, container_id: str, sandbox: Sandbox | None, spec: EndpointSpec) -> Endpoint:
         """Give addresses and, where a sandbox is given, plug the interface in."""
-        raise NotImplementedYet("networks")
+        found = self.check(network, spec)
+        async with self._lock(container_id):
+            if self._ledger.endpoint(found.id, container_id):
+                name = spec.container_name or container_id
+                raise Denied(f"endpoint with name {name} already exists in network {found.name}")
+            endpoint = endpoints.join(self._ledger, found, container_id, spec)
+            if sandbox is None:
+                return endpoint
+            try:
+                endpoint = await self._plug(endpoint, sandbox)
+            except BaseException:
+                await asyncio.shield(self._withdraw(endpoint))
+                raise
+            return endpoint
 
     async def plug(self, container_id: str, sandbox: Sandbox) -> list[Endpoint]:
         """Plug in every endpoint of a container that was connected without a sandbox."""
-        raise NotImplementedYet("networks")
+        async with self._lock(container_id):
+            waiting = [each for each in self._ledger.of_container(container_id) if not each.plugged]
+            return [await self._plug(endpoint, sandbox) for endpoint in waiting]
 
     async def disconnect(self, network: str, container_id: str, sandbox: Sandbox | None) -> Endpoint:
-        raise NotImplementedYet("networks")
+        """Take a container off a network, unplugging it where it runs."""
+        found = self._ledger.find(network)
+        async with self._lock(container_id):
+            endpoint = self._ledger.endpoint(found.id, container_id)
+            if endpoint is None:
+                raise NotFound(f"container {container_id} is not connected to network {found.name}")
+            staying = [each for each in self._ledger.of_container(container_id) if each.id != endpoint.id]
+            if sandbox is not None and endpoint.plugged and endpoint.link:
+                await self._unplug(endpoint, sandbox, staying)
+            self._ledger.drop([endpoint])
+            await self._republish(container_id)
+            return endpoint
 
     async def release(self, container_id: str) -> None:
         """The container stopped: forget its endpoints and ports.  Its links go with its namespace."""
-        raise NotImplementedYet("networks")
+        async with self._lock(container_id):
+            leaving = self._ledger.of_container(container_id)
+            self._publisher.unpublish(container_id)
+            self._ledger.drop(leaving)
+            await self._enforce()
+        self._locks.pop(container_id, None)
+        links = [endpoint.link for endpoint in leaving if endpoint.plugged and endpoint.link]
+        if links:
+            self._later(self._sweep(links))
 
     async def rename(self, container_id: str, container_name: str) -> None:
         """Let the names follow a renamed container."""
-        raise NotImplementedYet("networks")
+        async with self._lock(container_id):
+            for endpoint in self._ledger.of_container(container_id):
+                self._ledger.put(endpoints.renamed(endpoint, container_name))
+
+    # ── published ports ────────────────────────────────────────────────────────────────────────────
 
     async def reserve(self, container_id: str, name: str, bindings: Sequence[PortBinding]) -> list[PortBinding]:
         """Take host ports, all or none; returns them resolved, one for each host address."""
-        raise NotImplementedYet("networks")
+        return self._publisher.reserve(container_id, name, bindings)
 
     async def publish(self, container_id: str, name: str, bindings: Sequence[PortBinding]) -> list[PortBinding]:
-        """Reserve (unless done) and lead the ports to the container.  Adds to what is published already."""
-        raise NotImplementedYet("networks")
+        """Lead to the container what was reserved, or else ``bindings``.  Adds to what is published already."""
+        taken = self._publisher.publish(container_id, name, bindings)
+        await self._enforce()
+        return taken
 
     async def unpublish(self, container_id: str, bindings: Sequence[PortBinding] | None = None) -> None:
         """Withdraw some (as returned by ``publish``) or all ports of a container."""
-        raise NotImplementedYet("networks")
+        self._publisher.unpublish(container_id, bindings)
+        await self._enforce()
 
     def published(self, container_id: str) -> list[PortBinding]:
-        raise NotImplementedYet("networks")
+        publication = self._ledger.publications.get(container_id)
+        return list(publication.bindings) if publication else []
+
+    # ── after a daemon restart ─────────────────────────────────────────────────────────────────────
 
     async def restore(self, container_id: str, sandbox: Sandbox) -> None:
-        """After a daemon restart: serve names again inside a container that runs."""
-        raise NotImplementedYet("networks")
+        """After a daemon restart: finish what was interrupted and serve names again in a container that runs."""
+        async with self._lock(container_id):
+            for endpoint in self._ledger.of_container(container_id):
+                if not endpoint.plugged:  # killed between record and wire: take the half-made link away first
+                    await asyncio.to_thread(_remove_links, [endpoint.link])
+                    await self._plug(endpoint, sandbox)
 
     async def reconcile(self, running: Collection[str]) -> None:
         """After a daemon restart: release everything of containers that do not run any more."""
-        raise NotImplementedYet("networks")
+        for container_id in self._ledger.containers() - set(running):
+            await self.release(container_id)
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _plug(self, endpoint: Endpoint, sandbox: Sandbox) -> Endpoint:
+        network = self._ledger.networks[endpoint.network_id]
+        together = [each for each in self._ledger.of_container(endpoint.container_id) if each.plugged]
+        wanted = plan.gateways([*together, endpoint])
+        link_plan = driver(network.driver).plug_plan(network, endpoint, wanted, self._around)
+        if network.driver != "host":
+            sockets = await sandbox.sockets([_ROUTE_SOCKET])
+            try:
+                await asyncio.to_thread(_plug_blocking, sandbox, sockets[0], link_plan)
+            except OSError as error:
+                raise Internal(f"failed to set up container networking: {error.strerror or error}") from error
+            finally:
+                for each in sockets:
+                    each.close()
+        endpoint = endpoint.evolve(plugged=True)
+        self._ledger.put(endpoint)
+        if together:
+            await self._republish(endpoint.container_id)
+        return endpoint
+
+    async def _unplug(self, endpoint: Endpoint, sandbox: Sandbox, staying: list[Endpoint]) -> None:
+        sockets = await sandbox.sockets([_ROUTE_SOCKET])
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                await asyncio.to_thread(_unplug_blocking, sockets[0], endpoint.interface, plan.gateways(staying))
+        finally:
+            for each in sockets:
+                each.close()
+
+    async def _withdraw(self, endpoint: Endpoint) -> None:
+        self._ledger.drop([endpoint])
+        if endpoint.link:
+            self._later(self._sweep([endpoint.link]))
+
+    async def _republish(self, container_id: str) -> None:
+        if container_id in self._ledger.publications:
+            self._publisher.serve(container_id)
+            await self._enforce()
+
+    async def _sweep(self, links: list[str]) -> None:
+        """Delete links that did not go by themselves: another container shares the namespace, say."""
+        await asyncio.sleep(_SWEEP_DELAY)
+        used = {endpoint.link for endpoint in self._ledger.endpoints.values()}
+        await asyncio.to_thread(_remove_links, [link for link in links if link not in used])
+
+    def _later(self, work: asyncio._CoroutineLike[None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _lock(self, container_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(container_id, asyncio.Lock())
+
+    def _firewall(self) -> Firewall:
+        found = (driver(network.driver).segment(network) for network in self._ledger.networks.values())
+        return Firewall(self._table, frozenset(each for each in found if each), self._publisher.forwards())
+
+    async def _enforce(self) -> None:
+        await self._enforcer.apply(self._firewall())
+
+    def _make(self, network: Network) -> None:
+        with Netlink.open() as host:
+            driver(network.driver).make(host, network, self._around)
+
+    def _unmake(self, network: Network) -> None:
+        with Netlink.open() as host:
+            driver(network.driver).unmake(host, network, self._around)
+
+    def _host_networks(self) -> list[IPNetwork]:
+        ours = {network.bridge for network in self._ledger.networks.values() if network.bridge}
+        with Netlink.open() as host:
+            return apply.host_networks(host, ours | {self._default.name})
+
+    def _report(self, words: str) -> None:
+        if self._on_repair:
+            self._on_repair(words)
+
+
+def _plug_blocking(sandbox: Sandbox, sock: socket.socket, link_plan: plan.PlugPlan | None) -> None:
+    inside = Netlink(sock)
+    if link_plan is None:
+        apply.bring_up_loopback(inside)
+        return
+    netns_fd = sandbox.netns_fd()
+    try:
+        with Netlink.open() as host:
+            apply.plug(host, inside, netns_fd, link_plan)
+    finally:
+        os.close(netns_fd)
+
+
+def _unplug_blocking(sock: socket.socket, interface: str, remaining: plan.Gateways) -> None:
+    apply.unplug(Netlink(sock), interface, remaining)
+
+
+def _remove_links(links: Sequence[str]) -> None:
+    with Netlink.open() as host:
+        for link in links:
+            apply.remove_link(host, link)

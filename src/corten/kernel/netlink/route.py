@@ -48,7 +48,7 @@ RTPROT_BOOT, RTPROT_RA = 3, 9
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTN_UNICAST = 1
 NDA_DST, NDA_LLADDR = 1, 2
-NUD_REACHABLE, NUD_PERMANENT = 0x02, 0x80
+NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
 NTF_MASTER = 0x04
 
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg
@@ -352,8 +352,11 @@ def add_neighbour(index: int, address: IPAddress, mac: str) -> Request:
 
 
 def learn(port: int, mac: str) -> Request:
-    """Tell a bridge behind which of its ports a MAC address is now, as if a frame had come from there."""
-    header = _NEIGHBOUR.pack(socket.AF_BRIDGE, port, NUD_REACHABLE, NTF_MASTER, 0)
+    """Tell a bridge behind which of its ports a MAC address is now; the entry goes with the port.
+
+    A static one: the port has no carrier yet, and a bridge refuses to have learnt anything from such a port.
+    """
+    header = _NEIGHBOUR.pack(socket.AF_BRIDGE, port, NUD_NOARP, NTF_MASTER, 0)
     body = header + codec.attribute(NDA_LLADDR, mac_bytes(mac))
     return Request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, f"learn {mac} at port {port}")
 

@@ -1,1 +1,1 @@
-"""One file a network driver; ``base.py`` is the interface and the table of all of them."""
+"""One file a network driver; ``base.py`` is the interface, ``table.py`` names them all."""

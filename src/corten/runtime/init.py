@@ -86,7 +86,8 @@ def _run(plan: Plan, channel: socket.socket, steps: _Steps) -> NoReturn:
     become.restrict(wanted, identity, plan.program)
     steps.name = "exec"
     if plan.reap:
-        reaper.fork_and_serve(channel, terminal=wanted.terminal, die_with_parent=plan.die_with_shim)
+        title = " ".join(("/sbin/docker-init", "--", *wanted.args))
+        reaper.fork_and_serve(channel, terminal=wanted.terminal, die_with_parent=plan.die_with_shim, title=title)
     become.execute(path, wanted, variables, die_with_parent=plan.die_with_shim and not plan.reap)
 
 

@@ -18,7 +18,7 @@ _KEPT = {signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU, signal.SIGFPE, signal.S
 _FORWARDED = signal.valid_signals() - _KEPT - {signal.SIGKILL, signal.SIGSTOP, signal.SIGABRT, signal.SIGTRAP}
 
 
-def fork_and_serve(channel: socket.socket, *, terminal: bool, die_with_parent: bool) -> None:
+def fork_and_serve(channel: socket.socket, *, terminal: bool, die_with_parent: bool, title: str) -> None:
     """Returns in the child, which executes; the parent stays here for the rest of its life."""
     watched = _FORWARDED | {signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
@@ -36,6 +36,7 @@ def fork_and_serve(channel: socket.socket, *, terminal: bool, die_with_parent: b
     if die_with_parent:
         process.set_parent_death_signal(signal.SIGKILL)
     process.set_name("corten-init")
+    process.set_title(title)
     _serve(child, watched)
 
 

@@ -53,6 +53,7 @@ def main(bundle_path: str, cgroup_parent: str, hierarchies: Hierarchies, connect
         os.setsid()
         process.set_name("corten-shim")
         bundle = Bundle(bundle_path)
+        process.set_title(f"corten-shim {bundle.id}")
         shim = Shim(bundle, cgroup_parent, hierarchies)
         try:
             shim.create(connection)

@@ -37,6 +37,7 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o022)
+    process.set_title("corten-zygote")
     daemon = socket.socket(fileno=fd)
     hierarchies = Hierarchies.discover()
     # Warm what every container needs: the common filter, the codecs.

@@ -37,6 +37,7 @@ class Content:
         self.root = root
         self._blobs = root / "blobs"
         self._ingests = root / "ingest"
+        self.make()
 
     def make(self) -> None:
         """Make the layout where it is missing."""

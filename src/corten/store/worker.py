@@ -17,16 +17,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from corten.errors import CortenError, Internal
 from corten.spec.digest import Digest
+from corten.spec.platform import Platform
+from corten.store.archives.read import read_archive
+from corten.store.archives.write import Member, write_archive
 from corten.store.content import hash_file
 from corten.store.layers.apply import Whiteouts, apply
 from corten.store.layers.changes import changes
 from corten.store.layers.pack import pack
-from corten.store.layers.printing import Source, print_layer
+from corten.store.layers.printing import Source, measure_source, print_layer
 from corten.store.layers.settle import settle
 from corten.store.layers.stream import Extent
 from corten.store.tree import copy_tree, count_tree
@@ -89,6 +93,27 @@ def _changes(job: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"changes": changes(Path(job["upper"]), [Path(path) for path in job["lowers"]])}
 
 
+def _measure(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    return {"size": measure_source(Source.from_json(job["source"]))}
+
+
+def _save(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    members = [Member.from_json(member) for member in job["members"]]
+    with open(job["out"], "wb", buffering=0) as out:
+        return {"size": write_archive(members, partial(_write_all, out.fileno()))}
+
+
+def _write_all(fd: int, data: bytes | bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _archive(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    platform = Platform.parse(job["platform"]) if job["platform"] else None
+    return {"images": [i.to_json() for i in read_archive(Path(job["path"]), Path(job["scratch"]), platform)]}
+
+
 JOBS: dict[str, Callable[[dict[str, Any], Report], dict[str, Any]]] = {
     "apply": _apply,
     "settle": _settle,
@@ -98,6 +123,9 @@ JOBS: dict[str, Callable[[dict[str, Any], Report], dict[str, Any]]] = {
     "usage": _usage,
     "copy": _copy,
     "changes": _changes,
+    "measure": _measure,
+    "save": _save,
+    "archive": _archive,
 }
 
 

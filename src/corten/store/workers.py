@@ -22,6 +22,9 @@ import corten
 from corten import errors
 from corten.errors import CortenError, Internal
 from corten.spec.digest import Digest
+from corten.spec.platform import Platform
+from corten.store.archives.read import ArchivedImage
+from corten.store.archives.write import Member
 from corten.store.layers.apply import DEFAULT_LIMIT, Applied, Whiteouts
 from corten.store.layers.changes import Change
 from corten.store.layers.pack import Packed, pack
@@ -128,6 +131,23 @@ class Workers:
         body = await self._run({"job": "changes", "upper": str(upper), "lowers": _texts(lowers)})
         return [Change(kind, path) for kind, path in body["changes"]]
 
+    async def measure(self, source: Source) -> int:
+        """layers/printing.py: how long a layer's plain tar is."""
+        body = await self._run({"job": "measure", "source": source.to_json()})
+        return int(body["size"])
+
+    async def read_archive(self, path: Path, scratch: Path, platform: Platform | None = None) -> list[ArchivedImage]:
+        """archives/read.py: the images in an archive; ``scratch`` must live as long as they are used."""
+        job = {"job": "archive", "path": str(path), "scratch": str(scratch)}
+        body = await self._run({**job, "platform": str(platform) if platform else None})
+        return [ArchivedImage.from_json(image) for image in body["images"]]
+
+    async def save(self, members: Sequence[Member], out: Path) -> None:
+        """archives/write.py: write an archive to a file or a pipe."""
+        job = {"job": "save", "members": [member.to_json() for member in members], "out": str(out)}
+        # Out of turn: whoever reads the pipe slowly must not keep builds waiting.
+        await self._work(job)
+
     async def close(self) -> None:
         """Kill every worker."""
         if self._reaper is not None:
@@ -139,28 +159,29 @@ class Workers:
 
     async def _run(self, job: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
         async with self._slots:
-            process = self._idle.pop() if self._idle else await self._start()
-            self._busy.add(process)
-            try:
-                async with asyncio.timeout(self._timeout):
-                    answer = await _talk(process, {**job, "progress": progress is not None}, progress)
-            except TimeoutError:
-                self._kill(process)
-                raise Internal(
-                    f"{job['job']}: not done after {self._timeout:.0f} seconds; its worker was killed"
-                ) from None
-            except BaseException:
-                self._kill(process)
-                raise
-            finally:
-                self._busy.discard(process)
-            if process.returncode is None:
-                self._idle.append(process)
-                self._reap_later()
-            if "error" in answer:
-                raise _error(answer["error"])
-            result: dict[str, Any] = answer["result"]
-            return result
+            return await self._work(job, progress)
+
+    async def _work(self, job: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
+        process = self._idle.pop() if self._idle else await self._start()
+        self._busy.add(process)
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await _talk(process, {**job, "progress": progress is not None}, progress)
+        except TimeoutError:
+            self._kill(process)
+            raise Internal(f"{job['job']}: not done after {self._timeout:.0f} seconds; its worker was killed") from None
+        except BaseException:
+            self._kill(process)
+            raise
+        finally:
+            self._busy.discard(process)
+        if process.returncode is None:
+            self._idle.append(process)
+            self._reap_later()
+        if "error" in answer:
+            raise _error(answer["error"])
+        result: dict[str, Any] = answer["result"]
+        return result
 
     async def _start(self) -> asyncio.subprocess.Process:
         root = str(Path(corten.__file__).parent.parent)

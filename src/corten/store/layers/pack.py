@@ -21,7 +21,7 @@ from corten.store.layers import header
 from corten.store.layers.apply import WHITEOUT, WHITEOUT_OPAQUE
 from corten.store.layers.header import Entry
 from corten.store.layers.target import is_opaque, is_whiteout
-from corten.store.layers.writer import TarWriter
+from corten.store.layers.writer import Counter, TarWriter
 
 KEPT_XATTRS = ("security.capability",)
 KEPT_PREFIX = "user."
@@ -76,6 +76,15 @@ def pack(tree: Path, write: Callable[[bytes | bytearray], object] | None = None,
     packer.directory(os.fspath(tree), b"")
     packer.writer.finish()
     return Packed(Digest.from_hash(hashed), packer.writer.size, packer.size, packer.inodes)
+
+
+def measure(tree: Path) -> int:
+    """How long the tar of ``tree`` is."""
+    counter = Counter()
+    packer = _Packer(counter, None)
+    packer.directory(os.fspath(tree), b"")
+    counter.finish()
+    return counter.size
 
 
 class _Packer:

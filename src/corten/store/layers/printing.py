@@ -23,7 +23,9 @@ from isal import isal_zlib
 from corten.errors import Internal, Invalid
 from corten.spec.digest import Digest
 from corten.store.layers.apply import DEFAULT_LIMIT
+from corten.store.layers.pack import measure as tree_size
 from corten.store.layers.pack import pack
+from corten.store.layers.recipe import measure as recipe_size
 from corten.store.layers.recipe import print_tar
 from corten.store.layers.stream import Inflow
 
@@ -91,7 +93,7 @@ def print_layer(source: Source, out: Path, compression: str = "", expected: Dige
             squeeze.write(data)
 
         try:
-            _print(source, write)
+            print_source(source, write)
             squeeze.finish()
         finally:
             squeeze.close()
@@ -101,7 +103,24 @@ def print_layer(source: Source, out: Path, compression: str = "", expected: Dige
     return Printed(diff_id, sink.digest, sink.size, tar_size)
 
 
-def _print(source: Source, write: Callable[[bytes | bytearray], None]) -> None:
+def measure_source(source: Source) -> int:
+    """How long the plain tar of ``source`` is."""
+    if source.blob is None and source.recipe is not None:
+        return recipe_size(source.recipe)
+    if source.blob is None and source.tree is not None:
+        return tree_size(source.tree)
+    total = 0
+
+    def count(data: bytes | bytearray) -> None:
+        nonlocal total
+        total += len(data)
+
+    print_source(source, count)
+    return total
+
+
+def print_source(source: Source, write: Callable[[bytes | bytearray], None]) -> None:
+    """Print the plain tar of ``source`` through ``write``."""
     if source.blob is not None:
         with Inflow(source.blob, limit=DEFAULT_LIMIT) as inflow:
             for chunk in inflow:

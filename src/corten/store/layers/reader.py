@@ -7,7 +7,7 @@ directories: read apply.py.  Hostile input gives Invalid, never unbounded memory
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from corten.errors import Invalid
@@ -34,8 +34,12 @@ class Tap(Protocol):
 class TarReader:
     """Iterate for the entries; after each, copy() its data or leave it to be skipped."""
 
-    def __init__(self, chunks: Iterable[bytes], tap: Tap | None = None) -> None:
+    def __init__(
+        self, chunks: Iterable[bytes], tap: Tap | None = None, *, skip: Callable[[int], None] | None = None
+    ) -> None:
         self._chunks = iter(chunks)
+        self._skip = skip
+        self._consumed = 0
         self._view = memoryview(b"")
         self._at = 0
         self._tap = tap
@@ -52,6 +56,21 @@ class TarReader:
             yield entry
             self._finish()
         raise Invalid(f"invalid tar stream: more than {MAX_ENTRIES} entries")
+
+    @property
+    def offset(self) -> int:
+        """How far into the stream the next byte is: after an entry, where its data begins."""
+        return self._consumed - (len(self._view) - self._at)
+
+    def read(self, entry: Entry, limit: int) -> bytes:
+        """The entry's data, of at most ``limit`` bytes."""
+        if entry.size > limit or entry.sparse is not None:
+            raise Invalid(f"invalid tar entry: {entry.name[:60]!r}: larger than {limit} bytes")
+        data = bytearray()
+        while len(data) < entry.size:
+            data += self._some(entry.size - len(data))
+        self._left = 0
+        return bytes(data)
 
     def copy(self, entry: Entry, fd: int) -> None:
         """Write the entry's data to the file open at ``fd``."""
@@ -177,6 +196,11 @@ class TarReader:
         if self._left and self._tap is not None:
             self._tap.lose()
         while self._left:
+            if self._skip is not None and self._at == len(self._view):
+                self._skip(self._left)
+                self._consumed += self._left
+                self._left = 0
+                break
             self._left -= len(self._some(self._left))
         if self._pad:
             self._take(self._pad)
@@ -216,6 +240,7 @@ class TarReader:
     def _fill(self) -> bool:
         for chunk in self._chunks:
             if chunk:
+                self._consumed += len(chunk)
                 self._view, self._at = memoryview(chunk), 0
                 return True
         return False

@@ -93,6 +93,11 @@ def print_tar(recipe: Path, tree: Path, write: Callable[[bytes], object]) -> Non
         os.close(root)
 
 
+def measure(recipe: Path) -> int:
+    """How long the tar is."""
+    return sum(size + len(raw) for _, size, raw in _records(recipe))
+
+
 def _copy(root: int, path: str, size: int, write: Callable[[bytes], object]) -> None:
     try:
         fd = openat2(root, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, 0, RESOLVE | flags.RESOLVE_NO_XDEV)

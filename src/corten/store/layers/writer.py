@@ -63,6 +63,15 @@ class TarWriter:
         """Print ``data`` as the data of the entry just added, and the padding."""
         self._put(data + bytes(padding(len(data))))
 
+    def raw(self, data: bytes | bytearray) -> None:
+        """Print a piece of the data of the entry just added; pad() ends it."""
+        self._put(bytes(data))
+
+    def pad(self, size: int) -> None:
+        """Fill the last block of data of ``size`` bytes."""
+        if size % BLOCK:
+            self._put(bytes(padding(size)))
+
     def finish(self) -> None:
         """Print the end."""
         self._put(END)
@@ -82,6 +91,17 @@ class TarWriter:
         if self._pending:
             self._write(self._pending)
             self._pending = bytearray()
+
+
+class Counter(TarWriter):
+    """Counts what would be printed, and reads no data."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda data: None)
+
+    def data(self, fd: int, size: int) -> None:
+        """As much as it would be."""
+        self.size += size + padding(size)
 
 
 def _fitted(entry: Entry) -> tuple[Entry, dict[bytes, bytes]]:

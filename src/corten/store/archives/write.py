@@ -1,0 +1,96 @@
+"""A plan of members -> the bytes of an archive.
+
+Owns: Member and its way through the pipe to a worker.  Every layer is checked against its diff ID while it goes out;
+one that was changed cuts the archive short.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from corten.errors import Internal
+from corten.spec.digest import Digest
+from corten.store.layers import header
+from corten.store.layers.header import Entry
+from corten.store.layers.printing import Source, print_source
+from corten.store.layers.writer import TarWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member: a directory (its name ends with a slash), bytes, a file, or a layer to be printed."""
+
+    name: str
+    size: int = 0
+    data: bytes | None = None
+    path: Path | None = None
+    source: Source | None = None
+    expected: Digest | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the pipe to a worker."""
+        return {
+            "name": self.name,
+            "size": self.size,
+            "data": base64.b64encode(self.data).decode() if self.data is not None else None,
+            "path": str(self.path) if self.path else None,
+            "source": self.source.to_json() if self.source else None,
+            "expected": str(self.expected) if self.expected else None,
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Member:
+        """From the pipe."""
+        return cls(
+            name=body["name"],
+            size=body["size"],
+            data=base64.b64decode(body["data"]) if body["data"] is not None else None,
+            path=Path(body["path"]) if body["path"] else None,
+            source=Source.from_json(body["source"]) if body["source"] else None,
+            expected=Digest.parse(body["expected"]) if body["expected"] else None,
+        )
+
+
+def write_archive(members: Sequence[Member], write: Callable[[bytes | bytearray], object]) -> int:
+    """Print the archive through ``write``; its size."""
+    writer = TarWriter(write)
+    for member in members:
+        name = member.name.encode()
+        if name.endswith(b"/"):
+            writer.add(Entry(name, header.DIRECTORY, mode=0o755))
+            continue
+        writer.add(Entry(name, size=member.size))
+        if member.data is not None:
+            writer.text(member.data)
+        elif member.path is not None:
+            fd = os.open(member.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                writer.data(fd, member.size)
+            finally:
+                os.close(fd)
+        elif member.source is not None:
+            _layer(writer, member, member.source)
+    writer.finish()
+    return writer.size
+
+
+def _layer(writer: TarWriter, member: Member, source: Source) -> None:
+    running = hashlib.sha256()
+    size = 0
+
+    def write(data: bytes | bytearray) -> None:
+        nonlocal size
+        running.update(data)
+        size += len(data)
+        writer.raw(data)
+
+    print_source(source, write)
+    if size != member.size or (member.expected is not None and Digest.from_hash(running) != member.expected):
+        raise Internal(f"layer {member.expected}: its files were changed")
+    writer.pad(size)

@@ -18,6 +18,7 @@ from corten.distribution.client import Distribution
 from corten.distribution.model import RegistryConfig
 from corten.engine.background import Background
 from corten.engine.builds.service import BuildService
+from corten.engine.commits import Commits
 from corten.engine.containers.ground import Ground, Settings
 from corten.engine.containers.live import Roster
 from corten.engine.containers.options import Defaults
@@ -119,6 +120,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
             containers=containers,
             execs=ExecService(ground),
             images=image_service,
+            commits=Commits(ground, containers, image_service),
             builds=builds,
             networks=NetworkService(networking, containers, events),
             volumes=volume_service,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from corten.engine.builds.service import BuildService
+from corten.engine.commits import Commits
 from corten.engine.containers.service import ContainerService
 from corten.engine.events import Events
 from corten.engine.execs.service import ExecService
@@ -25,6 +26,7 @@ class Engine:
     containers: ContainerService
     execs: ExecService
     images: ImageService
+    commits: Commits
     builds: BuildService
     networks: NetworkService
     volumes: VolumeService

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from corten.engine.commits import Wish
 from corten.engine.containers.create import Request
 from corten.errors import Invalid
 from corten.server.request import (
@@ -150,17 +151,17 @@ async def container_remove(request: web.Request) -> web.StreamResponse:
 async def container_commit(request: web.Request) -> web.StreamResponse:
     """POST /commit"""
     query = request.query
-    image_id = await engine(request).containers.commit(
-        query.get("container", ""),
+    wish = Wish(
+        container=query.get("container", ""),
         config=await body(request, required=False),
         repository=query.get("repo", ""),
         tag=query.get("tag", ""),
         comment=query.get("comment", ""),
         author=query.get("author", ""),
         changes=query.getall("changes", []),
-        pause=flag(request, "pause", since(request, 13)),
+        pause=flag(request, "pause", True),
     )
-    return reply({"Id": image_id}, 201)
+    return reply({"Id": await engine(request).commits.commit(wish)}, 201)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -19,7 +19,6 @@ from corten.server.request import (
     number,
     param,
     reply,
-    since,
     version,
 )
 

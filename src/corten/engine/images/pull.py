@@ -16,7 +16,7 @@ from corten.engine.images.ground import ImageGround, Progress
 from corten.errors import Invalid, NotFound
 from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
-from corten.spec.image import ImageConfig, Manifest
+from corten.spec.image import ImageConfig, Manifest, chain_ids
 from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.unpack import Unpacking
@@ -60,6 +60,7 @@ class _Pull:
     progress: Progress
     unpacking: Unpacking | None = None
     diff_ids: tuple[Digest, ...] = ()
+    held: tuple[Digest, ...] = ()
 
     async def run(self) -> None:
         label = self.reference.tag or str(self.reference.digest)
@@ -77,10 +78,11 @@ class _Pull:
             )
             if self.unpacking is not None:
                 await self.unpacking.finish()
+            image = self._record(pulled)
         finally:
             if self.unpacking is not None:
                 await self.unpacking.__aexit__(None, None, None)
-        image = self._record(pulled)
+            self.ground.holds.give(self.held)
         self._tell(pulled, image, before)
 
     def _known(self) -> Digest | None:
@@ -94,6 +96,8 @@ class _Pull:
         self.diff_ids = ImageConfig.parse(config).diff_ids
         if len(self.diff_ids) != len(manifest.layers):
             raise Invalid(f"invalid image: {len(manifest.layers)} layers and {len(self.diff_ids)} diff IDs")
+        self.held = tuple(chain_ids(self.diff_ids))
+        self.ground.holds.take(self.held)
         self.unpacking = self.ground.unpacker.session(self.diff_ids)
         return [index for index in range(len(self.diff_ids)) if self.unpacking.known(index)]
 

@@ -1,15 +1,23 @@
-"""Saving: images become an archive that Docker and OCI tools read."""
+"""Saving: images become an archive that Docker and OCI tools read.
+
+Owns: which images and names the given names mean.  For the archive read store/archives/.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from corten.engine.images.ground import ImageGround
-from corten.errors import NotImplementedYet
+from corten.engine.images.removal import is_id_prefix
+from corten.errors import Invalid
+from corten.spec.digest import Digest
 from corten.spec.platform import Platform
+from corten.spec.reference import Reference
+from corten.store.archives import save as archives
 from corten.store.images import ImageRecord
 
 Send = Callable[[bytes], Awaitable[None]]
+Find = Callable[[str, Platform | None], ImageRecord]
 
 
 class Saver:
@@ -17,9 +25,41 @@ class Saver:
 
     def __init__(self, ground: ImageGround) -> None:
         self._ground = ground
+        self._archives = archives.Saver(ground.layout, ground.content, ground.images, ground.snapshots, ground.workers)
 
-    async def save(
-        self, names: Sequence[str], find: Callable[[str], ImageRecord], send: Send, *, platform: Platform | None
-    ) -> None:
-        """Put the named images into one archive."""
-        raise NotImplementedYet("save")
+    async def save(self, names: Sequence[str], find: Find, send: Send, *, platform: Platform | None) -> None:
+        """Put the named images into one archive; raises NotFound before the first byte."""
+        if not names:
+            raise Invalid("no images specified")
+        chosen: dict[Digest, tuple[ImageRecord, list[Reference]]] = {}
+        for name in names:
+            for record, reference in self._meant(name, find, platform):
+                _, references = chosen.setdefault(record.id, (record, []))
+                if reference is not None and reference not in references:
+                    references.append(reference)
+        saved = [archives.Saved(record, references) for record, references in chosen.values()]
+        async for piece in self._archives.stream(saved):
+            await send(piece)
+        for item in saved:
+            self._ground.publish("save", item.record.id)
+
+    def _meant(self, name: str, find: Find, platform: Platform | None) -> list[tuple[ImageRecord, Reference | None]]:
+        """docker: a bare repository means all its tags, an id no name at all."""
+        bare = self._all_tags(name)
+        if bare:
+            return [(find(str(reference), platform), reference) for reference in bare]
+        record = find(name, platform)
+        if is_id_prefix(record.id, name):
+            return [(record, None)]
+        reference = Reference.parse(name)
+        return [(record, reference if reference.tag else None)]
+
+    def _all_tags(self, name: str) -> list[Reference]:
+        try:
+            wanted = Reference.parse(name, default_tag=None)
+        except Invalid:
+            return []
+        if wanted.tag is not None or wanted.digest is not None:
+            return []
+        records = self._ground.images.all()
+        return sorted(item for record in records for item in record.references if item.name == wanted.name)

@@ -75,7 +75,7 @@ def attach(ground: Ground, live: Live, wish: Wish) -> Attachment:
 
     def history() -> AsyncIterator[bytes]:
         query = LogQuery(wish.stdout, wish.stderr)
-        return read(ground, record, query) if wish.logs else _none()
+        return read(ground, live, query) if wish.logs else _none()
 
     ground.publish(live, "attach")
     return Attachment(
@@ -116,15 +116,27 @@ def check_logs(record: Container, query: LogQuery) -> None:
         raise Invalid("configured logging driver does not support reading")
 
 
-async def read(ground: Ground, record: Container, query: LogQuery) -> AsyncIterator[bytes]:
+async def read(ground: Ground, live: Live, query: LogQuery) -> AsyncIterator[bytes]:
     """The log as it goes on the wire: framed, or raw for a terminal."""
+    record = live.record
     check_logs(record, query)
-    path = bundle.log_path(ground.bundle(record.id), record)
-    lines = logs.read(path, tail=query.tail, since=query.since, until=query.until, follow=query.follow)
+    lines = logs.read(
+        bundle.log_path(ground.bundle(record.id), record),
+        tail=query.tail,
+        since_ns=_nanoseconds(query.since),
+        until_ns=_nanoseconds(query.until),
+        # docker: a container that does not run is not waited for.
+        follow=query.follow and record.is_running,
+        stopped=lambda: not record.is_running,
+    )
     async for line in lines:
         if query.stdout if line.stream == "stdout" else query.stderr:
             data = _decorate(line, query)
             yield data if record.has_tty else framing.encode(_STREAMS[line.stream], data)
+
+
+def _nanoseconds(moment: float | None) -> int | None:
+    return None if moment is None else int(moment * 1e9)
 
 
 def _decorate(line: LogLine, query: LogQuery) -> bytes:
@@ -134,6 +146,6 @@ def _decorate(line: LogLine, query: LogQuery) -> bytes:
         whole, _, _ = rfc3339_nano(line.time_ns // 10**9 * 10**9).partition("Z")
         prefix = f"{whole}.{line.time_ns % 10**9:09d}Z ".encode()
     if query.details:
-        attributes = getattr(line, "attrs", None) or {}
+        attributes = line.attrs or {}
         prefix += ",".join(f"{key}={value}" for key, value in sorted(attributes.items())).encode() + b" "
     return prefix + line.data

@@ -92,9 +92,9 @@ class ContainerService:
 
     def logs(self, name: str, query: attach.LogQuery) -> tuple[bool, AsyncIterator[bytes]]:
         """Whether the stream is raw, and the stream of what was printed."""
-        record = self.get(name)
-        attach.check_logs(record, query)
-        return record.has_tty, attach.read(self._ground, record, query)
+        live = self.find(name)
+        attach.check_logs(live.record, query)
+        return live.record.has_tty, attach.read(self._ground, live, query)
 
     def stats(self, name: str) -> AsyncIterator[dict[str, Any]]:
         """A sample a second."""

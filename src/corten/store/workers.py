@@ -162,7 +162,7 @@ class Workers:
             return await self._work(job, progress)
 
     async def _work(self, job: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
-        process = self._idle.pop() if self._idle else await self._start()
+        process = self._next_idle() or await self._start()
         self._busy.add(process)
         try:
             async with asyncio.timeout(self._timeout):
@@ -182,6 +182,13 @@ class Workers:
             raise _error(answer["error"])
         result: dict[str, Any] = answer["result"]
         return result
+
+    def _next_idle(self) -> asyncio.subprocess.Process | None:
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+        return None
 
     async def _start(self) -> asyncio.subprocess.Process:
         root = str(Path(corten.__file__).parent.parent)

@@ -12,27 +12,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from corten.errors import Conflict
-from corten.store.db import Database
-from corten.store.layout import Layout
-from corten.store.snapshots.base import Info, Kind, Mount, Staged, Usage
-from corten.store.snapshots.records import Records
+from corten.store.snapshots.base import Kind, Mount, Staged, Usage
+from corten.store.snapshots.driver import Driver
 from corten.store.tree import count_tree
 
 OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
 
 
-class OverlaySnapshots:
+class OverlaySnapshots(Driver):
     """See snapshots/base.py."""
 
     name = "overlay"
     layered = True
-
-    def __init__(self, database: Database, layout: Layout) -> None:
-        self._records = Records(database, layout, self.name)
 
     def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> None:
         """Make an active snapshot on ``parent``."""
@@ -71,18 +65,6 @@ class OverlaySnapshots:
         else:
             shutil.rmtree(self._records.directory(number) / "work", ignore_errors=True)
 
-    def remove(self, key: str) -> None:
-        """Forget it."""
-        self._records.discard(self._records.forget(key))
-
-    def stat(self, key: str) -> Info:
-        """What is recorded."""
-        return self._records.get(key)[1]
-
-    def exists(self, key: str) -> bool:
-        """Is there one?"""
-        return self._records.find(key) is not None
-
     def usage(self, key: str) -> Usage:
         """Of its own directory."""
         return self._records.usage(key, lambda: Usage(*count_tree(self.upper(key))))
@@ -95,32 +77,12 @@ class OverlaySnapshots:
         """Its ancestors' directories, nearest first."""
         return [self._fs(number) for number in self._records.ancestors(key)]
 
-    def walk(self) -> Iterator[Info]:
-        """Every snapshot, parents before children."""
-        return self._records.walk()
-
     def stage(self, parent: str | None) -> Staged:
         """An empty directory; the parent may be missing still."""
         found = self._records.find(parent) if parent else None
         number = self._make(found[0] if found else None)
         numbers = [found[0], *self._records.ancestors(parent)] if found and parent else []
         return Staged(number, self._fs(number), tuple(self._fs(item) for item in numbers))
-
-    def land(self, staged: Staged, name: str, parent: str | None, usage: Usage | None = None) -> None:
-        """Make a staged directory the committed ``name``."""
-        if not self._records.add(name, staged.id, Kind.COMMITTED, parent, False, usage):
-            self._records.discard(staged.id)
-
-    def unstage(self, staged: Staged) -> None:
-        """Drop a staged directory."""
-        self._records.discard(staged.id)
-
-    def sweep(self) -> int:
-        """Remove directories that no record names."""
-        strays = self._records.strays()
-        for number in strays:
-            self._records.discard(number)
-        return len(strays)
 
     def _fs(self, number: int) -> Path:
         return self._records.directory(number) / "fs"

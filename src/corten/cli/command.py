@@ -85,6 +85,7 @@ class Command(NamedTuple):
     most: int | None = None  # None: any number
     interspersed: bool = True  # may flags follow arguments?
     failure: int = 1  # exit status where the daemon refuses
+    raw: bool = False  # hand over the words as they are, flags and all
 
 
 def arity_error(command: Command, path: str, count: int) -> str | None:

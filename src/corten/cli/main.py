@@ -82,6 +82,8 @@ def _group(group: str, rest: list[str]) -> int:
 
 def _run(path: str, words: list[str], connection: connect.Connection, *, help_wanted: bool) -> int:
     found = load(path)
+    if found.raw:
+        return found.run(Call(path, flags.Options({}), words, connection)) or 0
     try:
         options, arguments, asked = flags.parse(words, flags.parse_table(found.flags), interspersed=found.interspersed)
     except flags.FlagError as error:

@@ -1,0 +1,24 @@
+"""``corten container prune``: remove all stopped containers."""
+
+from __future__ import annotations
+
+from corten.cli import confirm, prunes, values
+from corten.cli.command import Call, Command
+
+
+def run(call: Call) -> None:
+    """Ask, remove, tell how much was freed."""
+    options = call.options
+    confirm.proceed(call, "WARNING! This will remove all stopped containers.")
+    prunes.total(prunes.containers(call.session, values.filters(options.many("filter"))))
+
+
+COMMAND = Command(
+    run,
+    "[OPTIONS]",
+    """
+        --filter=filter      Provide filter values
+    -f, --force              Do not prompt for confirmation
+    """,
+    most=0,
+)

@@ -63,8 +63,6 @@ class _Pull:
     held: tuple[Digest, ...] = ()
 
     async def run(self) -> None:
-        label = self.reference.tag or str(self.reference.digest)
-        self.progress.message(f"Pulling from {self.reference.familiar_name}", label)
         before = self._known()
         try:
             pulled = await self.ground.distribution.pull(
@@ -92,7 +90,9 @@ class _Pull:
             return None
 
     def _have(self, manifest: Manifest, config: bytes) -> Collection[int]:
-        """The layers that are snapshots already."""
+        """The layers that are snapshots already.  Called once the image was found: the first thing to tell."""
+        label = self.reference.tag or str(self.reference.digest)
+        self.progress.message(f"Pulling from {self.reference.familiar_name}", label)
         self.diff_ids = ImageConfig.parse(config).diff_ids
         if len(self.diff_ids) != len(manifest.layers):
             raise Invalid(f"invalid image: {len(manifest.layers)} layers and {len(self.diff_ids)} diff IDs")

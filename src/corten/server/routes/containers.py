@@ -178,6 +178,7 @@ HANDLERS: dict[str, Handler] = {
     "container_unpause": container_unpause,
     "container_rename": container_rename,
     "container_update": container_update,
+    "container_commit": container_commit,
     "container_resize": container_resize,
     "container_remove": container_remove,
 }

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from corten.api import progress
 from corten.api.filters import Filters
-from corten.errors import Denied, Invalid
+from corten.errors import CortenError, Denied, Invalid
 from corten.server import lines, query
 from corten.server.request import Handler, engine, filters, flag, number, param, reply, since
 from corten.spec.platform import Platform
@@ -172,7 +172,13 @@ async def image_load(request: web.Request) -> web.StreamResponse:
 
     async def job(pipe: lines.Pipe) -> None:
         reporter = progress.ProgressLines(pipe.write)
-        for sentence in await images.load(lines.chunks(request), reporter, quiet=quiet, platform=platform):
+        try:
+            said = await images.load(lines.chunks(request), reporter, quiet=quiet, platform=platform)
+        except CortenError as failure:
+            # docker: a load answers 200 in any case; what failed is told in the stream.
+            pipe.write(progress.error(failure.message))
+            return
+        for sentence in said:
             pipe.write(progress.stream(sentence + "\n"))
 
     return await lines.answer(request, job)

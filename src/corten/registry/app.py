@@ -43,6 +43,7 @@ async def base(call: Call) -> web.StreamResponse:
 TABLE: dict[Kind, dict[str, tuple[str, Handler]]] = {
     Kind.BASE: {"GET": ("", base), "HEAD": ("", base)},
     Kind.CATALOG: {"GET": ("", listings.catalog)},
+    Kind.SEARCH: {"GET": ("", listings.search)},
     Kind.TAGS: {"GET": ("pull", listings.tags)},
     Kind.REFERRERS: {"GET": ("pull", listings.referrers)},
     Kind.BLOB: {"GET": ("pull", blobs.pull), "HEAD": ("pull", blobs.pull), "DELETE": ("delete", blobs.delete)},
@@ -107,7 +108,7 @@ class Registry:
         if endpoint is None:
             raise Refused(ErrorCode.UNSUPPORTED, "no such endpoint", status=404)
         needs, handler = self._route(request.method, endpoint)
-        if endpoint.kind not in (Kind.BASE, Kind.CATALOG) and not is_name(endpoint.name):
+        if endpoint.kind not in (Kind.BASE, Kind.CATALOG, Kind.SEARCH) and not is_name(endpoint.name):
             raise Refused(ErrorCode.NAME_INVALID, detail={"name": endpoint.name[:300]})
         if needs and not actor.may(endpoint.name, needs):
             raise self._forbidden(request, endpoint, needs, actor)
@@ -196,6 +197,8 @@ async def make_app(driver: Driver, options: Options) -> web.Application:
     app[REGISTRY], app[COLLECTOR], app[NOTIFICATIONS] = registry, collector, notifications
     app.router.add_route("*", "/v2", registry.handle)
     app.router.add_route("*", "/v2/{path:.*}", registry.handle)
+    app.router.add_get("/v1/search", registry.handle)
+    app.router.add_get("/v1/_ping", _ping)
     app.router.add_get("/health", _health)
     if isinstance(auth, Bearer):
         app.router.add_route("*", "/auth/token", _token)
@@ -229,6 +232,13 @@ async def _health(request: web.Request) -> web.Response:
         _log.error("the store is not well: %s", error)
         return web.json_response({"status": "unhealthy", "storage": str(error)}, status=503)
     return web.json_response({"status": "ok"})
+
+
+async def _ping(request: web.Request) -> web.Response:
+    """GET /v1/_ping: ``docker search`` looks for the header."""
+    return web.json_response(
+        True, headers={"X-Docker-Registry-Version": "0.6.0", "X-Docker-Registry-Standalone": "true"}
+    )
 
 
 async def _metrics(request: web.Request) -> web.Response:

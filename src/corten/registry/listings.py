@@ -15,6 +15,7 @@ from corten.spec.image import Index
 from corten.spec.media_types import OCI_INDEX
 
 _PAGE_MAX = 1000
+_SEARCH_MAX = 100
 _REFERRERS_MAX = 3 << 20  # bytes of one page: clients expect manifests of up to four megabytes
 
 
@@ -30,6 +31,22 @@ async def catalog(call: Call) -> web.StreamResponse:
     names = [name for name in await call.parts.repositories.names() if call.actor.may(name, "pull")]
     page, headers = _page(call, names, "/v2/_catalog", default=_PAGE_MAX)
     return _json({"repositories": page}, headers)
+
+
+async def search(call: Call) -> web.StreamResponse:
+    """GET /v1/search?q=: what ``docker search host/term`` asks, the one thing left of version 1."""
+    query = call.request.query
+    term = query.get("q", "")
+    names = [name for name in await call.parts.repositories.names() if term in name and call.actor.may(name, "pull")]
+    try:
+        count = min(max(int(query.get("n", "25")), 1), _SEARCH_MAX)
+    except ValueError:
+        count = 25
+    results = [
+        {"name": name, "description": "", "star_count": 0, "is_official": False, "is_automated": False}
+        for name in names[:count]
+    ]
+    return _json({"query": term, "num_results": len(results), "results": results}, {})
 
 
 async def referrers(call: Call) -> web.StreamResponse:

@@ -116,6 +116,7 @@ class Kind(Enum):
 
     BASE = "base"
     CATALOG = "_catalog"
+    SEARCH = "search"
     MANIFEST = "manifests"
     BLOB = "blobs"
     UPLOADS = "uploads"
@@ -139,6 +140,8 @@ class Endpoint:
             return cls(Kind.BASE)
         if path == "/v2/_catalog":
             return cls(Kind.CATALOG)
+        if path == "/v1/search":
+            return cls(Kind.SEARCH)
         if not path.startswith("/v2/"):
             return None
         head, _, last = path[4:].rpartition("/")
@@ -162,6 +165,8 @@ class Endpoint:
                 return "/v2/"
             case Kind.CATALOG:
                 return "/v2/_catalog"
+            case Kind.SEARCH:
+                return "/v1/search"
             case Kind.TAGS:
                 return f"/v2/{self.name}/tags/list"
             case Kind.UPLOADS | Kind.UPLOAD:

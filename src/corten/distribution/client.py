@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from corten.distribution import search
-from corten.distribution.download import Download, fetch_small
+from corten.distribution.download import Download
 from corten.distribution.faults import login_fault, pull_fault, push_fault
 from corten.distribution.hosts import Host, hosts_of
 from corten.distribution.login import log_in
@@ -79,14 +79,6 @@ class Distribution:
         """A small blob (a config), verified."""
         try:
             return await self._manifests(reference, credentials).blob(blob, limit)
-        except CortenError as error:
-            raise pull_fault(error, reference) from error
-
-    async def fetch_blob(self, reference: Reference, blob: Descriptor, credentials: Credentials = NOBODY) -> bytes:
-        """A small blob of the reference's repository, an image config say, verified, in memory."""
-        try:
-            hosts = hosts_of(reference.registry, self._config)
-            return await fetch_small(self._transport, hosts, reference.repository, credentials, blob)
         except CortenError as error:
             raise pull_fault(error, reference) from error
 

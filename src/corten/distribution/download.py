@@ -17,13 +17,11 @@ from corten.distribution.model import Content, Credentials, Ingest, Progress, Re
 from corten.distribution.transport import Request, Transport, first_of
 from corten.errors import CortenError, Invalid, Unavailable
 from corten.spec.descriptor import Descriptor
-from corten.spec.digest import Digest
 from corten.spec.distribution import ByteRange, Endpoint, Kind, Scope
 from corten.spec.reference import DEFAULT_REGISTRY
 
 _PIECE = 1 << 20
 _TELL_EVERY = 0.1
-_SMALL_MAX = 16 << 20
 
 
 class Download:
@@ -155,29 +153,6 @@ class Download:
         if now - self._told >= _TELL_EVERY or offset == self._blob.size:
             self._told = now
             self._progress.update(self._label, "Downloading", offset, self._blob.size)
-
-
-async def fetch_small(
-    transport: Transport, hosts: Sequence[Host], repository: str, who: Credentials, blob: Descriptor
-) -> bytes:
-    """A blob of a few kilobytes, verified, in memory."""
-    if blob.size > _SMALL_MAX:
-        raise Invalid(f"blob {blob.digest} has {blob.size} bytes: too many to hold in memory")
-
-    async def ask(host: Host, own: Credentials) -> bytes:
-        path = str(Endpoint(Kind.BLOB, repository, str(blob.digest)))
-        scopes = (Scope("repository", repository, frozenset({"pull"})),)
-        async with transport.request(host, Request("GET", path, scopes=scopes), own) as response:
-            data = bytearray()
-            async for piece in response.content.iter_any():
-                data += piece
-                if len(data) > blob.size:
-                    break
-        if len(data) != blob.size or Digest.of(data, blob.digest.algorithm) != blob.digest:
-            raise Invalid(f"verification failed for digest {blob.digest}")
-        return bytes(data)
-
-    return await first_of(hosts, transport, who, ask)
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -22,7 +22,14 @@ class Attachment:
     is_raw: bool
     connect: Callable[[], Awaitable[socket.socket | None]]
     detach_keys: bytes | None = None
+    # docker: an exec's start may ask for frames of a terminal's output, or for the bare bytes of what is framed.
+    wants_raw: bool | None = None
     # What was printed before, for ``logs=1``: as it goes on the wire.
     history: Callable[[], AsyncIterator[bytes]] = _nothing
     is_following: bool = True
     on_detach: Callable[[], None] = lambda: None
+
+    @property
+    def is_shown_raw(self) -> bool:
+        """True if the client gets bare bytes."""
+        return self.is_raw if self.wants_raw is None else self.wants_raw

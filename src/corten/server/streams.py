@@ -14,7 +14,7 @@ import contextlib
 import logging
 import select
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from aiohttp import WSMsgType, web
@@ -130,6 +130,13 @@ class _ClientEnd(_End):
 class _ContainerEnd(_End):
     """The container's side: its end is the end."""
 
+    def __init__(self, translate: Callable[[bytes], bytes] | None) -> None:
+        super().__init__()
+        self._translate = translate
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(self._translate(data) if self._translate else data)
+
     def eof_received(self) -> bool:
         return False
 
@@ -146,7 +153,7 @@ async def hijack(request: web.Request, attachment: Attachment, *, multiplexed: b
     early = getattr(former, "_message_tail", b"")
     if early:
         client.data_received(early)
-    transport.write(_greeting(request, MULTIPLEXED if multiplexed and not attachment.is_raw else RAW))
+    transport.write(_greeting(request, MULTIPLEXED if multiplexed and not attachment.is_shown_raw else RAW))
     try:
         await _history(client, attachment)
         if attachment.is_following:
@@ -203,7 +210,7 @@ async def _connect(client: _ClientEnd, attachment: Attachment) -> _ContainerEnd 
     except CortenError as error:
         if client.transport is not None:
             text = f"{error.message}\r\n".encode()
-            client.transport.write(text if attachment.is_raw else framing.encode(framing.STDOUT, text))
+            client.transport.write(text if attachment.is_shown_raw else framing.encode(framing.STDOUT, text))
         return None
     finally:
         connecting.cancel()
@@ -211,8 +218,18 @@ async def _connect(client: _ClientEnd, attachment: Attachment) -> _ContainerEnd 
     if stream is None:
         return None
     loop = asyncio.get_running_loop()
-    _, end = await loop.create_connection(_ContainerEnd, sock=stream)
+    _, end = await loop.create_connection(lambda: _ContainerEnd(translation(attachment)), sock=stream)
     return end
+
+
+def translation(attachment: Attachment) -> Callable[[bytes], bytes] | None:
+    """From what the container gives to what the client wants."""
+    if attachment.is_raw == attachment.is_shown_raw:
+        return None
+    if attachment.is_raw:
+        return lambda data: framing.encode(framing.STDOUT, data)
+    decoder = framing.Decoder()
+    return lambda data: b"".join(frame.data for frame in decoder.feed(data))
 
 
 async def _watch_reset(client: _ClientEnd) -> None:

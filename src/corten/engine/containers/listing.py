@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from corten.api.filters import Filters
-from corten.engine.containers import networking, view
+from corten.engine.containers import links, networking, view
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container
@@ -177,7 +177,7 @@ def summary(ground: Ground, live: Live) -> dict[str, Any]:
     mode = record.network_mode
     return {
         "Id": record.id,
-        "Names": [f"/{record.name}"],
+        "Names": [f"/{record.name}", *links.names_of(ground, record)],
         "Image": _image_name(ground, record),
         "ImageID": record.image_id,
         "Command": _command(record),

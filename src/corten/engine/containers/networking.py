@@ -15,6 +15,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from corten.engine.containers import links
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container
@@ -198,6 +199,7 @@ def etc_files(ground: Ground, record: Container, endpoints: Sequence[Endpoint]) 
     name = hostname(record)
     is_hosts = record.network_mode == "host"
     extra = [_extra_host(ground, text, endpoints) for text in host["ExtraHosts"] or ()]
+    extra += links.hosts(ground, record)
     settings = ground.settings
     has_names = any(ground.networking.get(endpoint.network_id).has_names for endpoint in endpoints)
     domain = record.config["Domainname"]

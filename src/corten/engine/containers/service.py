@@ -18,6 +18,7 @@ from corten.engine.containers import (
     attach,
     changes,
     create,
+    links,
     listing,
     members,
     prune,
@@ -165,7 +166,8 @@ class ContainerService:
     async def remove(self, name: str, *, force: bool = False, with_volumes: bool = False, link: bool = False) -> None:
         """Remove; one that runs only by ``force``."""
         if link:
-            raise Invalid("links of containers are names on their network; disconnect it there instead")
+            links.remove(self._ground, name)
+            return
         await self._lifecycle.remove(self.find(name), force=force, with_volumes=with_volumes)
 
     async def prune(self, filters: Filters) -> tuple[list[str], int]:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import Any
 
-from corten.engine.containers import bundle, networking, storage
+from corten.engine.containers import bundle, links, networking, storage
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.lower import Surroundings, lower
@@ -46,6 +46,7 @@ async def bring_up(ground: Ground, live: Live) -> Task:
 async def prepare(ground: Ground, live: Live) -> dict[str, Any]:
     """Everything outside the container that its spec depends on, and the spec."""
     record = live.record
+    links.check(ground, record)
     joined: dict[str, str] = {}
     etc_dir = ground.bundle(record.id)
     for field, (kind, name) in _NAMESPACE_FIELDS.items():
@@ -66,6 +67,7 @@ async def prepare(ground: Ground, live: Live) -> dict[str, Any]:
         etc_dir=etc_dir,
         shm_path=await storage.share_shm(ground, live),
         hostname=hostname,
+        extra_env=tuple(links.environment(ground, record)),
         cgroup_parent=ground.settings.cgroup_parent,
         seccomp_profile=ground.settings.seccomp_profile,
     )

@@ -148,7 +148,9 @@ class ExecService:
 
         is_raw = bool(item.config["Tty"])
         keys = detach.parse(item.config["DetachKeys"]) if is_raw and item.config["AttachStdin"] else None
-        return Attachment(is_raw, connect, keys, on_detach=lambda: self._publish(item, "exec_detach"))
+        return Attachment(
+            is_raw, connect, keys, wants_raw=bool(body.get("Tty")), on_detach=lambda: self._publish(item, "exec_detach")
+        )
 
     async def _run(self, item: Exec, size: list[int] | None, *, is_attached: bool) -> socket.socket | None:
         config = item.config

@@ -37,13 +37,21 @@ async def container_create(request: web.Request) -> web.StreamResponse:
     container_id, warnings = await engine(request).containers.create(
         Request(
             config=given,
-            host_config=_part(given, "HostConfig"),
+            host_config=_host_config(given),
             networking=_part(given, "NetworkingConfig"),
             name=request.query.get("name", ""),
             platform=request.query.get("platform", ""),
         )
     )
     return reply({"Id": container_id, "Warnings": warnings}, 201)
+
+
+def _host_config(given: dict[str, Any]) -> dict[str, Any]:
+    """docker: clients from before 1.18 put the host's settings beside the container's; Runtime is still sent so."""
+    host = _part(given, "HostConfig")
+    if isinstance(given.get("Runtime"), str) and not host.get("Runtime"):
+        host = host | {"Runtime": given["Runtime"]}
+    return host
 
 
 def _part(given: dict[str, Any], name: str) -> dict[str, Any]:

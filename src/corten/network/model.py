@@ -29,7 +29,6 @@ IPNetwork = IPv4Network | IPv6Network
 IPInterface = IPv4Interface | IPv6Interface
 
 PREDEFINED = frozenset({"bridge", "host", "none"})
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 
 # docker: the options of its bridge driver, by the names in its documentation.
@@ -125,12 +124,9 @@ class NetworkSpec:
 
     def validate(self) -> None:
         """Refuse what no driver could do."""
-        if not _NAME.fullmatch(self.name):
-            raise Invalid(
-                f"invalid network name: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, got {self.name!r}"
-                if self.name
-                else "network name cannot be blank"
-            )
+        # docker: any name but an empty one, blanks included.
+        if not self.name.strip():
+            raise Invalid("invalid name: name is empty")
         if self.ipam_driver not in ("default", "null", ""):
             raise Invalid(f"ipam driver {self.ipam_driver!r} not found: only 'default' and 'null' exist")
         if not self.enable_ipv4 and not self.enable_ipv6 and self.driver == "bridge":

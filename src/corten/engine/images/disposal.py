@@ -87,6 +87,9 @@ class Disposal:
         return gone, reclaimed
 
     def _is_candidate(self, record: ImageRecord, filters: Filters, until: float | None) -> bool:
+        if self._shelf.uses(record.id):
+            # docker takes all names but one from an image that a container uses; that helps nobody.
+            return False
         has_names = bool(record.references or record.repo_digests)
         if not has_names and self._shelf.children(record.id):
             return False

@@ -7,6 +7,7 @@ An image that was pulled goes out with the very manifest it came with.  For tran
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from corten.distribution.model import Credentials
@@ -20,6 +21,9 @@ from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.images import ImageRecord
 from corten.store.layers.printing import Source
+
+# Repositories to offer as the source of a layer; each that has not got it costs a request.
+MOUNT_SOURCES = 3
 
 
 class Pusher:
@@ -61,7 +65,7 @@ class Pusher:
     async def _one(
         self, reference: Reference, record: ImageRecord, credentials: Credentials, progress: Progress
     ) -> dict[str, Any]:
-        data, manifest = await self._manifest(record, progress)
+        data, manifest = await self._manifest(record)
         pushed = await self._ground.distribution.push(
             reference,
             data,
@@ -70,7 +74,7 @@ class Pusher:
             self._ground.content,
             credentials=credentials,
             progress=_WithoutConfig(progress, manifest.config.digest.short),
-            mount_from=_elsewhere(reference, record),
+            mount_from=self._elsewhere(reference, record),
         )
         described = Descriptor(manifest.media_type, pushed.digest, len(data))
         self._ground.content.write(data)
@@ -80,7 +84,18 @@ class Pusher:
         self._ground.publish("push", record.id, actor=reference.familiar(), name=reference.familiar_name)
         return {"Tag": reference.tag, "Digest": str(pushed.digest), "Size": len(data)}
 
-    async def _manifest(self, record: ImageRecord, progress: Progress) -> tuple[bytes, Manifest]:
+    def _elsewhere(self, reference: Reference, record: ImageRecord) -> list[str]:
+        """Other repositories of the same registry that have some of its layers, those with most first."""
+        mine = set(record.config.diff_ids)
+        shared: Counter[str] = Counter()
+        for other in self._ground.images.all():
+            count = len(mine.intersection(other.config.diff_ids))
+            for name in other.repo_digests if count else ():
+                if name.registry == reference.registry and name.repository != reference.repository:
+                    shared[name.repository] = max(shared[name.repository], count)
+        return [repository for repository, _ in shared.most_common(MOUNT_SOURCES)]
+
+    async def _manifest(self, record: ImageRecord) -> tuple[bytes, Manifest]:
         """The manifest it came with, if all of it is still here; else one made of its layers."""
         kept = self._kept(record)
         if kept is not None:
@@ -88,8 +103,8 @@ class Pusher:
         chains = chain_ids(record.config.diff_ids)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._layer(diff_id, chain, is_lowest=index == 0, progress=progress))
-                for index, (diff_id, chain) in enumerate(zip(record.config.diff_ids, chains, strict=True))
+                group.create_task(self._layer(diff_id, chain))
+                for diff_id, chain in zip(record.config.diff_ids, chains, strict=True)
             ]
         config = record.config.to_bytes()
         manifest = Manifest(
@@ -110,14 +125,13 @@ class Pusher:
         is_whole = all(self._ground.content.has(layer.digest) for layer in manifest.layers)
         return (data, manifest) if is_whole else None
 
-    async def _layer(self, diff_id: Digest, chain: Digest, *, is_lowest: bool, progress: Progress) -> Descriptor:
+    async def _layer(self, diff_id: Digest, chain: Digest) -> Descriptor:
         """The layer's gzip blob, made now if there is none."""
         lock = self._making.setdefault(diff_id, asyncio.Lock())
         try:
             async with lock:
                 found = self._ground.images.layer_blob(diff_id, media_types.DOCKER_LAYER_GZIP)
                 if found is None:
-                    progress.update(diff_id.short, "Preparing")
                     found = await self._compress(diff_id, chain)
                 return found
         finally:
@@ -147,12 +161,6 @@ def layer_source(ground: ImageGround, diff_id: Digest, chain: Digest) -> Source:
         return Source(blob=ground.content.path(blob.digest))
     recipe = ground.layout.recipes / diff_id.hex
     return Source(recipe=recipe if recipe.exists() else None, tree=ground.snapshots.upper(str(chain)))
-
-
-def _elsewhere(reference: Reference, record: ImageRecord) -> list[str]:
-    """Other repositories of the same registry that have this image, and so its layers."""
-    names = {other.repository for other in record.repo_digests if other.registry == reference.registry}
-    return sorted(names - {reference.repository})
 
 
 class _WithoutConfig:

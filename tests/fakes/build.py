@@ -198,7 +198,7 @@ class Kitchen:
         self.snapshots = FakeSnapshots(directory / "snapshots")
         self.executor = FakeExecutor(self.snapshots)
         self.cache, self.sink, self.images = FakeCache(), FakeSink(), FakeImages()
-        self.scratch = directory / "scratch"
+        self.scratch, self.private = directory / "scratch", directory / "private"
         ports = Ports(
             self.images,
             self.snapshots,
@@ -209,7 +209,7 @@ class Kitchen:
             self.sink,
             self.scratch,
             directory / "cachemounts",
-            directory / "private",
+            self.private,
         )
         self.builder = Builder(ports, Platforms())
         self.add_image("busybox", {"etc/passwd": "root:x:0:0::/:\nwww:x:33:34::/:\n", "bin/sh": ""})

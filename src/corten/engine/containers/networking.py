@@ -118,7 +118,9 @@ def endpoint_spec(ground: Ground, record: Container, network: str, settings: dic
     """EndpointSettings as the network package wants them."""
     ipam = settings.get("IPAMConfig") or {}
     is_first = network == record.network_mode
-    links = [*(settings.get("Links") or ()), *(record.host_config["Links"] or () if is_first else ())]
+    # docker: a link of --link must exist; one of an endpoint is a name that may come to exist.
+    links = [_later_link(ground, text) for text in settings.get("Links") or ()]
+    links += [_link(ground, text) for text in record.host_config["Links"] or () if is_first]
     mac = settings.get("MacAddress") or (record.config["MacAddress"] if is_first else "") or ""
     return EndpointSpec(
         container_name=record.name,
@@ -126,12 +128,20 @@ def endpoint_spec(ground: Ground, record: Container, network: str, settings: dic
         ipv6=str(ipam.get("IPv6Address") or ""),
         mac=str(mac),
         aliases=tuple(dict.fromkeys(settings.get("Aliases") or ())),
-        links=tuple(_link(ground, text) for text in links),
+        links=tuple(links),
         gw_priority=int(settings.get("GwPriority") or 0),
         driver_opts=settings.get("DriverOpts") or {},
         hostname=hostname(record),
         dns=tuple(record.host_config["Dns"] or ground.settings.dns),
     )
+
+
+def _later_link(ground: Ground, text: str) -> tuple[str, str]:
+    try:
+        return _link(ground, text)
+    except NotFound:
+        name, _, alias = text.partition(":")
+        return name, alias.rpartition("/")[2] or name
 
 
 def _link(ground: Ground, text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,26 @@ class StepRecords:
             for key, count in used.items():
                 if (found := self._facts.get(KIND, key)) is not None:
                     self._facts.put(KIND, key, {**found, "used": time.time(), "uses": found.get("uses", 0) + count})
+
+
+class Sources:
+    """The Cache port where ``cachefrom`` names the images that may be used, and no others."""
+
+    def __init__(self, records: StepRecords, images: Collection[str], chains: Collection[str]) -> None:
+        self._records = records
+        self._images = images
+        self._chains = chains
+
+    def lookup(self, key: str) -> Mapping[str, Any] | None:
+        """What is known under a key, if one of the images has it."""
+        found = self._records.lookup(key)
+        if found is None or (found.get("image") not in self._images and found.get("chain") not in self._chains):
+            return None
+        return found
+
+    def store(self, key: str, record: Mapping[str, Any]) -> None:
+        """Remember."""
+        self._records.store(key, record)
 
 
 class BuildCache:

@@ -31,6 +31,9 @@ from corten.supervisor.service import Supervisor, Task
 
 READ_SIZE = 256 << 10
 
+# docker: the classic builder shows what goes to stderr in red, terminal or not.
+_RED, _PLAIN = b"\x1b[91m", b"\x1b[0m"
+
 
 class StepExecutor:
     """The Executor port of the builder, for one build: its networks live as long as it does."""
@@ -83,7 +86,7 @@ async def _pump(stream: socket.socket, output: Callable[[bytes], None]) -> None:
     decoder = framing.Decoder()
     while data := await loop.sock_recv(stream, READ_SIZE):
         for frame in decoder.feed(data):
-            output(frame.data)
+            output(_RED + frame.data + _PLAIN if frame.stream == framing.STDERR else frame.data)
 
 
 async def _end(task: Task, *, has_ended: bool) -> None:

@@ -22,11 +22,11 @@ from typing import Any
 from corten.api.filters import Filters
 from corten.build.args import Platforms
 from corten.build.cachemounts import CacheMounts
-from corten.build.ports import Ports, Progress
+from corten.build.ports import Cache, Ports, Progress
 from corten.build.request import BuildRequest, BuildResult
 from corten.build.solve import Builder
 from corten.build.tree import DetachedTrees
-from corten.engine.builds.cache import BuildCache, StepRecords
+from corten.engine.builds.cache import BuildCache, Sources, StepRecords
 from corten.engine.builds.contexts import Context, Contexts
 from corten.engine.builds.executor import StepExecutor, sweep
 from corten.engine.builds.options import BuildOptions
@@ -35,8 +35,9 @@ from corten.engine.containers.ground import Ground
 from corten.engine.images.ground import ImageGround
 from corten.engine.images.pull import Puller
 from corten.engine.images.shelf import ImageShelf
-from corten.errors import Internal, Invalid, NotFound
+from corten.errors import CortenError, Internal, Invalid, NotFound
 from corten.spec.digest import Digest
+from corten.spec.image import chain_ids
 from corten.spec.platform import host
 from corten.spec.reference import Reference
 from corten.store.facts import Facts
@@ -50,6 +51,7 @@ class BuildService:
         self._ground = ground
         self._images = images
         self._puller = puller
+        self._shelf = shelf
         self._work, self._steps, self._mounts = root / "work", root / "steps", root / "mounts"
         self._contexts = Contexts(images.workers)
         self._records = StepRecords(facts)
@@ -135,12 +137,25 @@ class BuildService:
             trees=DetachedTrees(),
             executor=executor,
             layers=StepLayers(self._images.snapshots, self._images.workers),
-            cache=self._records,
+            cache=self._sources(options.cache_from),
             sink=BuiltImages(self._images),
             scratch=scratch,
             mounts=self._mounts,
             private=private,
         )
+
+    def _sources(self, names: tuple[str, ...]) -> Cache:
+        """docker: with ``cachefrom`` only what those images were built through counts; unknown ones count nothing."""
+        if not names:
+            return self._records
+        images: set[str] = set()
+        chains: set[str] = set()
+        for name in names:
+            with contextlib.suppress(CortenError):
+                record = self._images.images.find(name)
+                images.update(str(each.id) for each in (record, *self._shelf.parents(record)))
+                chains.update(str(chain) for chain in chain_ids(record.config.diff_ids))
+        return Sources(self._records, images, chains)
 
     @contextlib.contextmanager
     def _workspace(self) -> Iterator[Path]:

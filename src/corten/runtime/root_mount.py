@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Sequence
 
 from corten.kernel import mounts
@@ -38,6 +39,11 @@ def lower_directories(value: str) -> list[str]:
 
 def _overlay(options: MountOptions) -> int:
     settings: list[tuple[str, str | None]] = []
+    given = dict(options.data)
+    if "volatile" in given and (work := given.get("workdir")):
+        # The mark of a volatile mount that was not synchronised forbids another mount.  Who asks for "volatile" has
+        # said that a crash of the machine may cost the data; a second start of the container is no crash.
+        shutil.rmtree(f"{work}/work/incompat", ignore_errors=True)
     for key, value in options.data:
         if key == "lowerdir" and value:
             # One option for each layer: a single string ends at a page, which deep images pass.

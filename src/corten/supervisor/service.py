@@ -18,7 +18,7 @@ from corten.runtime.bundle import Bundle
 from corten.runtime.protocol import StepFailure
 from corten.supervisor.model import ExitRecord
 from corten.supervisor.recover import bury, connect, is_started
-from corten.supervisor.task import Task
+from corten.supervisor.task import ShimLost, Task
 from corten.supervisor.zygote import ZygoteProcess
 
 __all__ = ["Supervisor", "Task"]
@@ -51,6 +51,14 @@ class Supervisor:
 
     async def create(self, bundle: Path) -> Task:
         """Shim and init in their namespaces and control groups, waiting for start.  Raises StartFailure."""
+        for _ in range(2):
+            try:
+                return await self._create(bundle)
+            except ShimLost:
+                continue  # the zygote died with our request in its hands, or somebody shot the shim
+        return await self._create(bundle)
+
+    async def _create(self, bundle: Path) -> Task:
         Bundle(str(bundle)).forget()
         ours, theirs = wire.pair()
         task = Task(bundle, ours)

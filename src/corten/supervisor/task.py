@@ -23,6 +23,10 @@ from corten.supervisor.recover import bury
 _STREAM_BUFFER = 256 * 1024
 
 
+class ShimLost(StartFailure):
+    """The shim, or the zygote before it forked one, ended without a word."""
+
+
 class Task:
     """Operations on one container.  Descriptors of it are closed when it has ended."""
 
@@ -81,7 +85,7 @@ class Task:
 
     def _on_close(self) -> None:
         if not self._created.done():
-            self._created.set_exception(StartFailure("create", 0, "the container's shim ended unexpectedly"))
+            self._created.set_exception(ShimLost("create", 0, "the container's shim ended unexpectedly"))
             self._created.exception()  # retrieved: nobody may be waiting
         self._burial = asyncio.get_running_loop().create_task(self._bury())
 

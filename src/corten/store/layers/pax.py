@@ -45,6 +45,8 @@ def parse(data: bytes) -> dict[bytes, bytes]:
 def overlay(entry: Entry, records: Mapping[bytes, bytes]) -> None:
     """Let the records have the last word over the block's fields."""
     for key, value in records.items():
+        if not value and not key.startswith(XATTR):
+            continue  # an empty value takes the record back
         if key == b"path":
             entry.name = _no_nul(value)
         elif key == b"linkpath":

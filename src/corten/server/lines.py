@@ -30,6 +30,7 @@ class Pipe:
     """What a job writes and the connection takes away."""
 
     def __init__(self) -> None:
+        self.has_begun = False
         self._pieces: deque[bytes] = deque()
         self._held = 0
         self._filled = asyncio.Event()
@@ -38,6 +39,7 @@ class Pipe:
 
     def write(self, piece: bytes) -> None:
         """Add a piece; never waits, so that progress may be told from anywhere in the loop."""
+        self.has_begun = True
         self._pieces.append(piece)
         self._held += len(piece)
         self._filled.set()
@@ -57,11 +59,6 @@ class Pipe:
         self._filled.clear()
         self._room.set()
         return data
-
-    @property
-    def is_empty(self) -> bool:
-        """Nothing waits to be taken."""
-        return not self._pieces
 
     async def filled(self) -> None:
         """Return once there is a piece to take."""
@@ -89,8 +86,7 @@ async def answer(request: web.Request, job: Job, content_type: str = "applicatio
             await work
         raise
     except (CortenError, OSError) as failure:
-        silent = not response.prepared and pipe.is_empty
-        if silent or content_type != "application/json":
+        if not pipe.has_begun or content_type != "application/json":
             # A tar stream has no place for a message: cutting it off is the only honest end.
             _cut(request, response)
             raise

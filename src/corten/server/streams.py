@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 RAW, MULTIPLEXED = "application/vnd.docker.raw-stream", "application/vnd.docker.multiplexed-stream"
 # Epoll tells no reset on a side that has been read to its end; it is looked for this often.
 _RESET_INTERVAL = 2.0
+_HEADERS_FIRST = 0.01
 _CHUNK = 65536
 
 
@@ -177,7 +178,12 @@ def _greeting(request: web.Request, content_type: str) -> bytes:
 
 
 async def _history(client: _ClientEnd, attachment: Attachment) -> None:
+    is_first = True
     async for data in attachment.history():
+        if is_first:
+            # docker-py reads the headers through a buffer and then goes round it: bytes that come with them are lost.
+            await asyncio.sleep(_HEADERS_FIRST)
+            is_first = False
         if client.transport is None:
             return
         client.transport.write(data)

@@ -1,10 +1,12 @@
-"""What a client asks of a build, read from the wire and checked.  Values only; service.py makes the build of them."""
+"""What a client asks of a build and how it may fail.  Values only; service.py makes the build of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from corten.errors import Internal
 
 DEFAULT_DOCKERFILE = "Dockerfile"
 
@@ -35,3 +37,11 @@ class BuildOptions:
     ulimits: tuple[Mapping[str, Any], ...] = ()
     cgroup_parent: str = ""
     credentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class BuildFailed(Internal):
+    """A RUN ended with a status other than 0; clients get it as ``errorDetail.code``."""
+
+    def __init__(self, message: str, status: int, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status

@@ -22,6 +22,7 @@ from typing import Any
 from corten.api.filters import Filters
 from corten.build.args import Platforms
 from corten.build.cachemounts import CacheMounts
+from corten.build.failures import StepFailed
 from corten.build.ports import Cache, Ports, Progress
 from corten.build.request import BuildRequest, BuildResult
 from corten.build.solve import Builder
@@ -29,7 +30,7 @@ from corten.build.tree import DetachedTrees
 from corten.engine.builds.cache import BuildCache, Sources, StepRecords
 from corten.engine.builds.contexts import Context, Contexts
 from corten.engine.builds.executor import StepExecutor, sweep
-from corten.engine.builds.options import BuildOptions
+from corten.engine.builds.options import BuildFailed, BuildOptions
 from corten.engine.builds.ports import BaseImages, BuiltImages, StepLayers
 from corten.engine.containers.ground import Ground
 from corten.engine.images.ground import ImageGround
@@ -123,6 +124,8 @@ class BuildService:
         builder = Builder(self._ports(options, executor, workspace), platforms, self._cache_mounts)
         try:
             return await builder.build(_request(options, context), progress)
+        except StepFailed as failure:
+            raise BuildFailed(failure.message, failure.status, hint=failure.hint) from None
         finally:
             self._records.flush()
             await asyncio.shield(executor.close())

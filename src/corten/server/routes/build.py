@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from corten.api import progress
-from corten.engine.builds.options import BuildOptions
+from corten.engine.builds.options import BuildFailed, BuildOptions
 from corten.errors import CortenError, Invalid, NotImplementedYet
 from corten.server import lines, query
 from corten.server.request import Handler, engine, filters, flag, number, reply, since
@@ -34,6 +34,10 @@ async def build_start(request: web.Request) -> web.StreamResponse:
         reporter = _Reporter(pipe, wants_aux=since(request, 30), quiet=options.quiet)
         try:
             image = await builds.build(options, body, reporter)
+        except BuildFailed as failure:
+            reporter.flush()
+            pipe.write(progress.error(failure.message, failure.status))
+            return
         except CortenError:
             reporter.flush()
             raise

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
+from dataclasses import replace
+
 from corten.build.args import PROXIES
-from corten.build.dockerfile import heredoc, runmount
-from corten.build.dockerfile.go import quote
+from corten.build.dockerfile import go, heredoc, runmount
 from corten.build.dockerfile.instructions import CommandLine, Run
 from corten.build.graph import InlineFile, MountOp, RunOp
 from corten.build.ground import DEFAULT_PATH, Ground, Lowered
@@ -57,11 +59,10 @@ def _command(ground: Ground, command: CommandLine) -> tuple[tuple[str, ...], Inl
 
 def _mount(ground: Ground, text: str) -> MountOp:
     mount = runmount.parse(text, ground.expand)
-    target = mount.target
-    if mount.type in ("bind", "cache", "tmpfs"):
-        absolute = target if target.startswith("/") else f"{ground.cwd}/{target}"
-        if not target or not absolute.strip("/."):
-            raise Invalid(f"invalid mount target {quote(target)}")
+    if mount.target or mount.type in ("bind", "cache", "tmpfs"):
+        mount = replace(mount, target=go.clean(posixpath.join("/", ground.cwd, mount.target)))
+    if mount.target == "/":
+        raise Invalid('invalid mount target "/"')
     if mount.type == "ssh" and mount.source:
         raise Invalid("ssh does not support source")
     return MountOp(mount, ground.origin(mount.origin))

@@ -13,7 +13,6 @@ import posixpath
 import shutil
 import tempfile
 import urllib.parse
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,9 @@ from corten.errors import Invalid, NotFound, Unavailable
 
 CHUNK = 1 << 18
 MAX_DOWNLOAD = 1 << 40
+GIT_PROTOCOLS = "http:https:git:ssh"
+"""Not file: the address comes from a Dockerfile, the host's files are not its business."""
+
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
 
 
@@ -172,15 +174,14 @@ def _lift(tree: Path, directory: Path, work: Path) -> None:
     staging.rmdir()
 
 
-async def _git(directory: Path, *args: str, environment: Mapping[str, str] | None = None) -> str:
+async def _git(directory: Path, *args: str) -> str:
     env = {
         **os.environ,
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
         "HOME": str(directory),
         "GIT_PROTOCOL_FROM_USER": "0",
-        "GIT_ALLOW_PROTOCOL": "http:https:git:ssh",
-        **(environment or {}),
+        "GIT_ALLOW_PROTOCOL": GIT_PROTOCOLS,
     }
     process = await asyncio.create_subprocess_exec(
         "git", *args, cwd=directory, env=env, stdin=asyncio.subprocess.DEVNULL,

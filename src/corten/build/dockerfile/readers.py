@@ -186,13 +186,13 @@ def _copy(node: Node) -> Copy:
     is_add = node.name == "add"
     given = flags.read(node.flags, _ADD_FLAGS if is_add else _COPY_FLAGS)
     destination = values[-1]
-    if not node.arguments.is_json and heredoc.parse(destination) is not None:
+    if _opens_heredoc(node, destination) is not None:
         raise Invalid(f"{name} cannot accept a heredoc as a destination")
     sources: list[str] = []
     inline: list[Heredoc] = []
     bodies = {body.name: body for body in node.heredocs}
     for value in values[:-1]:
-        opened = None if node.arguments.is_json else heredoc.parse(value)
+        opened = _opens_heredoc(node, value)
         if opened is None:
             sources.append(value)
         else:
@@ -213,6 +213,16 @@ def _copy(node: Node) -> Copy:
         keep_git_dir=given.bools.get("keep-git-dir"),
         unpack=given.bools.get("unpack"),
     )
+
+
+def _opens_heredoc(node: Node, word: str) -> Heredoc | None:
+    """What is no well-formed heredoc is a path."""
+    if node.arguments.is_json:
+        return None
+    try:
+        return heredoc.parse(word)
+    except Invalid:
+        return None
 
 
 def _run(node: Node) -> Run:

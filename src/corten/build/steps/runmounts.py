@@ -40,7 +40,7 @@ async def prepare(kitchen: Kitchen, op: RunOp, stack: AsyncExitStack, out: Progr
     """Everything the RUN's mounts need; released with ``stack``."""
     done = Mounted()
     for number, each in enumerate(op.mounts):
-        target = posixpath.normpath(posixpath.join("/", op.cwd, each.mount.target)) if each.mount.target else ""
+        target = each.mount.target
         if each.mount.type == "bind":
             done.mounts.append(await _bind(kitchen, each, target, stack, out))
         elif each.mount.type == "cache":

@@ -53,7 +53,13 @@ def test_layers_do_not_thin_one_another() -> None:
 
 
 def test_human_sizes() -> None:
-    assert [progress.human_size(n) for n in (0, 999, 1000, 1_293_000, 10**15)] == ["0B", "999B", "1kB", "1.293MB", "1PB"]
+    assert [progress.human_size(n) for n in (0, 999, 1000, 1_293_000, 10**15)] == [
+        "0B",
+        "999B",
+        "1kB",
+        "1.293MB",
+        "1PB",
+    ]
 
 
 @given(st.lists(st.dictionaries(st.text(), st.text())))

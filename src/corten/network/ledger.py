@@ -18,6 +18,7 @@ from typing import Any
 
 from corten.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from corten.network.base import FactsPort
+from corten.network.dns import NetworkNames
 from corten.network.model import Endpoint, IPAddress, Network, PortBinding
 from corten.network.plan import by_priority
 from corten.network.pools import AddressPool
@@ -61,6 +62,7 @@ class Ledger:
         self._pools: dict[str, list[AddressPool]] = {}
         self._by_container: dict[str, dict[str, Endpoint]] = {}
         self._by_network: dict[str, dict[str, Endpoint]] = {}
+        self.names: dict[str, NetworkNames] = {}  # of networks whose containers find one another by name
 
     def load(self) -> None:
         """Take up everything that was written down."""
@@ -119,6 +121,7 @@ class Ledger:
         del self.networks[network.id]
         del self._pools[network.id]
         self._by_network.pop(network.id, None)
+        self.names.pop(network.id, None)
 
     def refuse_active(self, network: Network) -> None:
         active = self.on_network(network.id)
@@ -178,6 +181,8 @@ class Ledger:
                 self._facts.delete(ENDPOINT, endpoint.id)
         for endpoint in endpoints:
             self.endpoints.pop(endpoint.id, None)
+            if endpoint.network_id in self.names:
+                self.names[endpoint.network_id].remove(endpoint)
             for index, key in ((self._by_container, endpoint.container_id), (self._by_network, endpoint.network_id)):
                 members = index.get(key, {})
                 members.pop(endpoint.id, None)
@@ -186,9 +191,19 @@ class Ledger:
             self.give_back(endpoint.network_id, _ips(endpoint))
 
     def _index(self, endpoint: Endpoint) -> None:
+        self._name(endpoint)
         self.endpoints[endpoint.id] = endpoint
         self._by_container.setdefault(endpoint.container_id, {})[endpoint.id] = endpoint
         self._by_network.setdefault(endpoint.network_id, {})[endpoint.id] = endpoint
+
+    def _name(self, endpoint: Endpoint) -> None:
+        before = self.endpoints.get(endpoint.id)
+        network = self.networks[endpoint.network_id]
+        if network.has_names and (before is None or before.dns_names != endpoint.dns_names):
+            names = self.names.setdefault(network.id, NetworkNames(network.name))
+            if before:
+                names.remove(before)
+            names.add(endpoint)
 
     def _pool_of(self, network_id: str, address: IPAddress) -> AddressPool:
         for pool in self._pools[network_id]:

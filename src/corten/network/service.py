@@ -23,7 +23,7 @@ from pathlib import Path
 from corten.errors import CortenError, Denied, Internal, NotFound
 from corten.kernel.netlink.codec import NETLINK_ROUTE
 from corten.kernel.netlink.socket import Netlink
-from corten.network import apply, endpoints, formation, plan
+from corten.network import apply, endpoints, formation, plan, resolver
 from corten.network.base import FactsPort, Sandbox
 from corten.network.drivers.base import Surroundings
 from corten.network.drivers.table import driver
@@ -32,6 +32,7 @@ from corten.network.firewall import Firewall
 from corten.network.formation import DefaultBridge
 from corten.network.ledger import Ledger
 from corten.network.model import Endpoint, EndpointSpec, IPNetwork, Network, NetworkSpec, PortBinding
+from corten.network.naming import Naming
 from corten.network.pools import sources
 from corten.network.publisher import Publisher
 
@@ -70,6 +71,7 @@ class Networking:
         self._publisher = Publisher(
             self._ledger, default_host=default_host_ip, host_firewall=host_firewall, ipv6=apply.has_ipv6()
         )
+        self._naming = Naming(self._ledger, host_resolv_conf)
         self._shape = asyncio.Lock()  # making and removing networks
         self._locks: dict[str, asyncio.Lock] = {}  # one for each container
         self._background: set[asyncio.Task[None]] = set()
@@ -96,6 +98,7 @@ class Networking:
         """Close the daemon's side only: links, addresses and rules stay for the containers that run on."""
         for task in list(self._background):
             task.cancel()
+        self._naming.close()
         self._publisher.close()
         await self._enforcer.close()
 
@@ -204,6 +207,7 @@ class Networking:
         """The container stopped: forget its endpoints and ports.  Its links go with its namespace."""
         async with self._lock(container_id):
             leaving = self._ledger.of_container(container_id)
+            self._naming.stop(container_id)
             self._publisher.unpublish(container_id)
             self._ledger.drop(leaving)
             await self._enforce()
@@ -248,6 +252,8 @@ class Networking:
                 if not endpoint.plugged:  # killed between record and wire: take the half-made link away first
                     await asyncio.to_thread(_remove_links, [endpoint.link])
                     await self._plug(endpoint, sandbox)
+            if self._naming.is_wanted(container_id):
+                await self._naming.serve(container_id, await sandbox.sockets(resolver.WANTED))
 
     async def reconcile(self, running: Collection[str]) -> None:
         """After a daemon restart: release everything of containers that do not run any more."""
@@ -262,14 +268,19 @@ class Networking:
         wanted = plan.gateways([*together, endpoint])
         link_plan = driver(network.driver).plug_plan(network, endpoint, wanted, self._around)
         if network.driver != "host":
-            sockets = await sandbox.sockets([_ROUTE_SOCKET])
+            names = resolver.WANTED if self._naming.is_wanted(endpoint.container_id) else ()
+            control, *servers = made = await sandbox.sockets([_ROUTE_SOCKET, *names])
             try:
-                await asyncio.to_thread(_plug_blocking, sandbox, sockets[0], link_plan)
-            except OSError as error:
-                raise Internal(f"failed to set up container networking: {error.strerror or error}") from error
-            finally:
-                for each in sockets:
+                await asyncio.to_thread(_plug_blocking, sandbox, control, link_plan)
+                if servers:
+                    await self._naming.serve(endpoint.container_id, servers)
+            except BaseException as error:
+                for each in made:
                     each.close()
+                if isinstance(error, OSError):
+                    raise Internal(f"failed to set up container networking: {error.strerror or error}") from error
+                raise
+            control.close()
         endpoint = endpoint.evolve(plugged=True)
         self._ledger.put(endpoint)
         if together:
@@ -287,6 +298,8 @@ class Networking:
 
     async def _withdraw(self, endpoint: Endpoint) -> None:
         self._ledger.drop([endpoint])
+        if not self._ledger.of_container(endpoint.container_id):
+            self._naming.stop(endpoint.container_id)
         if endpoint.link:
             self._later(self._sweep([endpoint.link]))
 

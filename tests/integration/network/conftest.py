@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ class Namespace:
         if pid == 0:
             code = 1
             try:
-                self._enter()
+                self._enter(theirs.fileno())
                 made = [socket.socket(*each) for each in wanted]
                 socket.send_fds(theirs, [b"x"], [each.fileno() for each in made])
                 code = 0
@@ -90,9 +91,15 @@ class Namespace:
         os.waitpid(pid, 0)
         return [socket.socket(fileno=fd) for fd in fds]
 
-    def _enter(self) -> None:
+    def _enter(self, *kept: int) -> None:
+        """In a child: go inside, and keep no descriptor of the daemon's (they would hold its ports)."""
         assert self._fd is not None
         _call(_libc.setns(self._fd, CLONE_NEWNET))
+        low = 3
+        for fd in sorted(kept):
+            os.closerange(low, fd)
+            low = fd + 1
+        os.closerange(low, 4096)
 
     def run(self, work: Callable[[], str]) -> str:
         """Do something inside; returns what it returned, or the exception's name."""
@@ -100,7 +107,7 @@ class Namespace:
         pid = os.fork()
         if pid == 0:
             try:
-                self._enter()
+                self._enter(writer)
                 signal.alarm(20)
                 answer = work()
             except BaseException as error:
@@ -119,7 +126,7 @@ class Namespace:
         pid = os.fork()
         if pid == 0:
             try:
-                self._enter()
+                self._enter(ready_w)
                 family = socket.AF_INET6 if ":" in address else socket.AF_INET
                 kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
                 with socket.socket(family, kind) as sock:
@@ -143,6 +150,22 @@ class Namespace:
         os.close(ready_r)
         self._servers.append(pid)
         return pid
+
+    @staticmethod
+    def isolated(work: Callable[[], object]) -> int:
+        """Run something in a child with a fresh network namespace; returns 0 if it did not raise."""
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                _call(_libc.unshare(CLONE_NEWNET))
+                work()
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     @property
     def _servers(self) -> list[int]:

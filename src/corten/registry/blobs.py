@@ -84,7 +84,9 @@ def _range(request: web.Request, digest: Digest, size: int) -> ByteRange | None:
     try:
         return ByteRange.parse_request(header, size)
     except Invalid as error:
-        raise Refused(ErrorCode.RANGE_INVALID, str(error), headers={"Content-Range": f"bytes */{size}"}) from error
+        raise Refused(
+            ErrorCode.UNSUPPORTED, str(error), status=416, headers={"Content-Range": f"bytes */{size}"}
+        ) from error
 
 
 async def _send(

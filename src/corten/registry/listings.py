@@ -87,7 +87,7 @@ def _page(call: Call, entries: list[str], path: str, default: int | None = None)
     except ValueError:
         count = -1
     if count is not None and count < 0:
-        raise Refused(ErrorCode.PAGINATION_NUMBER_INVALID, detail={"n": query["n"][:40]})
+        raise Refused(ErrorCode.UNSUPPORTED, f"n must be a number, not {query['n'][:40]!r}", status=400)
     after = [entry for entry in entries if entry > query["last"]] if "last" in query else entries
     if count is None or len(after) <= count:
         return after, {}

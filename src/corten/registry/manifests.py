@@ -45,7 +45,7 @@ async def push(call: Call) -> web.StreamResponse:
     tags = [reference] if ":" not in reference else call.request.query.getall("tag", [])
     for tag in tags:
         if not is_tag(tag):
-            raise Refused(ErrorCode.TAG_INVALID, f"invalid tag {tag[:140]!r}")
+            raise Refused(ErrorCode.MANIFEST_INVALID, f"invalid tag {tag[:140]!r}")
     data = await _body(call)
     named = parse_digest(reference) if ":" in reference else None
     digest = Digest.of(data, named.algorithm if named else "sha256")
@@ -92,7 +92,7 @@ def _reference(call: Call) -> str:
     if ":" in reference:
         return str(parse_digest(reference))
     if not is_tag(reference):
-        code = ErrorCode.MANIFEST_UNKNOWN if call.request.method in ("GET", "HEAD") else ErrorCode.TAG_INVALID
+        code = ErrorCode.MANIFEST_UNKNOWN if call.request.method in ("GET", "HEAD") else ErrorCode.MANIFEST_INVALID
         raise Refused(code, f"invalid tag {reference[:140]!r}")
     return reference
 

@@ -153,7 +153,7 @@ class Repository:
         if ":" in reference:
             return Digest.parse(reference)
         if not is_tag(reference):
-            raise Refused(ErrorCode.TAG_INVALID, f"invalid tag {reference[:140]!r}")
+            raise Refused(ErrorCode.MANIFEST_INVALID, f"invalid tag {reference[:140]!r}")
         record = await self._driver.read(f"{self.key}/tags/{reference}")
         return Digest.parse(record.decode().strip()) if record else None
 

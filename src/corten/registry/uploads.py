@@ -188,10 +188,10 @@ def _check_place(call: Call, upload: Upload) -> None:
     try:
         span = ByteRange.parse_chunk(header)
     except Invalid as error:
-        raise Refused(ErrorCode.RANGE_INVALID, str(error), headers=progress) from error
+        raise Refused(ErrorCode.BLOB_UPLOAD_INVALID, str(error), status=416, headers=progress) from error
     if span.first != upload.offset:
         message = f"the chunk begins at {span.first}, the upload has {upload.offset} bytes"
-        raise Refused(ErrorCode.RANGE_INVALID, message, headers=progress)
+        raise Refused(ErrorCode.BLOB_UPLOAD_INVALID, message, status=416, headers=progress)
     length = call.request.content_length
     if length is not None and length != span.size:
         raise Refused(ErrorCode.SIZE_INVALID, f"Content-Range tells {span.size} bytes, Content-Length {length}")

@@ -35,7 +35,7 @@ def is_tag(text: str) -> bool:
 
 
 class ErrorCode(Enum):
-    """The specification's error codes, each with its usual HTTP status and its text."""
+    """The specification's error codes, with their HTTP status and text; the last two come with 5XX only."""
 
     BLOB_UNKNOWN = (404, "blob unknown to registry")
     BLOB_UPLOAD_INVALID = (400, "blob upload invalid")
@@ -47,13 +47,10 @@ class ErrorCode(Enum):
     NAME_INVALID = (400, "invalid repository name")
     NAME_UNKNOWN = (404, "repository name not known to registry")
     SIZE_INVALID = (400, "provided length did not match content length")
-    TAG_INVALID = (400, "manifest tag did not match URI")
     UNAUTHORIZED = (401, "authentication required")
     DENIED = (403, "requested access to the resource is denied")
     UNSUPPORTED = (405, "The operation is unsupported.")
     TOOMANYREQUESTS = (429, "too many requests")
-    RANGE_INVALID = (416, "invalid content range")
-    PAGINATION_NUMBER_INVALID = (400, "invalid number of results requested")
     UNAVAILABLE = (503, "service unavailable")
     UNKNOWN = (500, "unknown error")
 

@@ -19,10 +19,10 @@ RECORD = tarfile.RECORDSIZE
 
 def stream(root: str, matcher: Matcher, extra: Mapping[str, bytes] | None = None) -> Iterator[bytes]:
     """The archive in blocks; ``extra`` are files that are added at its end."""
-    return _blocks(_members(root, matcher, extra or {}))
+    return blocks(_members(root, matcher, extra or {}))
 
 
-def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Small pieces joined, and the end of the archive."""
     held: list[bytes] = []
     size = total = 0
@@ -67,7 +67,12 @@ def walk(root: str, matcher: Matcher) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _member(source: str, path: str, info: os.stat_result) -> Iterator[bytes]:
-    member = tarfile.TarInfo(path)
+    yield from contents(source, tarfile.TarInfo(path), info)
+
+
+def contents(source: str, member: tarfile.TarInfo, info: os.stat_result) -> Iterator[bytes]:
+    """Head and bytes of one file, folder, link or device; ``member`` has the name and whatever else is settled."""
+    path = member.name
     member.mode = stat.S_IMODE(info.st_mode) if os.name == "posix" else 0o755
     member.mtime = int(info.st_mtime)
     if stat.S_ISDIR(info.st_mode):
@@ -116,7 +121,7 @@ def _padded(content: bytes) -> bytes:
 
 def of_files(files: Mapping[str, bytes]) -> bytes:
     """An archive of nothing but these files."""
-    return b"".join(_blocks(_members_of(files)))
+    return b"".join(blocks(_members_of(files)))
 
 
 def _members_of(files: Mapping[str, bytes]) -> Iterator[bytes]:

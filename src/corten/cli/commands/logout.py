@@ -11,8 +11,7 @@ def run(call: Call) -> None:
     server = call.arguments[0] if call.arguments else ""
     shown = server or credentials.HUB
     print(f"Removing login credentials for {shown}")
-    if not credentials.erase(call.config, server):
-        print(f"Not logged in to {shown}")
+    credentials.erase(call.config, server)
 
 
 COMMAND = Command(run, "[SERVER]", most=1)

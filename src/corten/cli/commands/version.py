@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from typing import Any
 
 from corten import __version__
 from corten.cli.command import Call, Command, Exit
+from corten.cli.output import ages
 from corten.client.session import API_VERSION
 from corten.errors import CortenError
 
@@ -83,12 +85,18 @@ def _server_lines(server: dict[str, Any]) -> list[str]:
             "Go version": details.get("GoVersion", ""),
             "Python version": details.get("PythonVersion", ""),
             "Git commit": details.get("GitCommit", ""),
-            "Built": details.get("BuildTime", ""),
+            "Built": _built(str(details.get("BuildTime") or "")),
             "OS/Arch": f"{details['Os']}/{details['Arch']}" if details.get("Os") else "",
             "Experimental": details.get("Experimental", ""),
         }
         lines += [f"  {title + ':':<17} {text}" for title, text in fields.items() if text]
     return lines
+
+
+def _built(text: str) -> str:
+    """A moment as ``date`` prints it; what is no moment stays."""
+    moment = ages.parse(text)
+    return time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(moment)) if moment else text
 
 
 def _engine(server: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def run(call: Call) -> int:
     if options.on("tree"):
         from corten.cli.commands.image import tree
 
-        return tree.run(call) or 0
+        tree.run(call)
+        return 0
     filters = values.filters(options.many("filter"))
     if call.arguments:
         filters.setdefault("reference", {})[call.arguments[0]] = True
@@ -102,12 +103,12 @@ def _count(number: int) -> str:
 
 
 def _shared(size: int) -> str:
-    return "N/A" if size == -1 else sizes.human(size)
+    return "N/A" if size == -1 else sizes.human(size, 4)
 
 
 def _unique(item: dict[str, Any]) -> str:
     shared = item.get("SharedSize", -1)
-    return "N/A" if shared == -1 else sizes.human(item["Size"] - shared)
+    return "N/A" if shared == -1 else sizes.human(item["Size"] - shared, 4)
 
 
 COMMAND = Command(

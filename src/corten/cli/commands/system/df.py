@@ -50,11 +50,10 @@ def summary(usage: dict[str, Any]) -> list[listing.Row]:
     stored = sum(max(0, _stored(item)) for item in stores)
     cached = sum(item.get("Size") or 0 for item in cache if not item.get("Shared"))
     busy = sum(item.get("Size") or 0 for item in cache if item.get("InUse") and not item.get("Shared"))
+    alive = sum(item.get("SizeRw") or 0 for item in live)
     return [
         _row("Images", len(found), sum(1 for item in found if item.get("Containers")), total, total - used),
-        _row(
-            "Containers", len(containers), len(live), written, written - sum(item.get("SizeRw") or 0 for item in live)
-        ),
+        _row("Containers", len(containers), len(live), written, written - alive),
         _row("Local Volumes", len(stores), len(held), stored, stored - sum(max(0, _stored(item)) for item in held)),
         _row("Build Cache", len(cache), sum(1 for i in cache if i.get("InUse")), cached, cached - busy, share=False),
     ]

@@ -55,7 +55,7 @@ def _formatted(form: str, value: dict[str, Any]) -> str:
 
 def server_lines(info: dict[str, Any]) -> list[str]:
     """What docker info shows of a daemon, line by line."""
-    lines = [
+    return [
         f" Containers: {info.get('Containers', 0)}",
         f"  Running: {info.get('ContainersRunning', 0)}",
         f"  Paused: {info.get('ContainersPaused', 0)}",
@@ -91,7 +91,6 @@ def server_lines(info: dict[str, Any]) -> list[str]:
         f" Live Restore Enabled: {_word(info.get('LiveRestoreEnabled'))}",
         "",
     ]
-    return lines
 
 
 def _word(value: object) -> str:

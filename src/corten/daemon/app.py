@@ -27,6 +27,7 @@ from corten.engine.engine import Engine
 from corten.engine.events import Events
 from corten.engine.execs.service import ExecService
 from corten.engine.images.ground import ImageGround
+from corten.engine.images.keeper import Keeper
 from corten.engine.images.pull import Puller
 from corten.engine.images.service import ImageService
 from corten.engine.images.shelf import ImageShelf, Tenant
@@ -38,11 +39,14 @@ from corten.engine.volumes.service import VolumeService
 from corten.errors import Invalid
 from corten.network.service import Networking
 from corten.spec.reference import DEFAULT_REGISTRY
+from corten.store.collect import Collector
 from corten.store.content import Content
 from corten.store.db import Database
 from corten.store.facts import Facts
 from corten.store.images import Images
 from corten.store.layout import Layout
+from corten.store.leases import Leases
+from corten.store.repair import repair
 from corten.store.snapshots.overlay import OverlaySnapshots
 from corten.store.unpack import Unpacker
 from corten.store.workers import Workers
@@ -61,8 +65,9 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         stack.callback(database.close)
         facts = Facts(database)
         snapshots = OverlaySnapshots(database, layout)
-        snapshots.sweep()
         content = Content(layout.content)
+        content.make()
+        repair(layout, content, snapshots)
         images = Images(database, content, snapshots)
         workers = Workers()
         stack.push_async_callback(workers.close)
@@ -112,9 +117,15 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         )
         shelf = ImageShelf(images, snapshots, lambda: tenants(ground.roster))
         puller = Puller(image_ground)
-        image_service = ImageService(image_ground, shelf, puller, lambda: None)
         builds = BuildService(ground, image_ground, puller, shelf, facts)
         await builds.open()
+        keeper = Keeper(
+            Collector(layout, content, snapshots, images, Leases(database)),
+            lambda: builds.is_busy or image_ground.holds.is_busy,
+        )
+        keeper.open()
+        stack.callback(keeper.close)
+        image_service = ImageService(image_ground, shelf, puller, keeper.soon)
         volume_service = VolumeService(volumes, events)
         yield Engine(
             containers=containers,

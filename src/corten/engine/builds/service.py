@@ -88,6 +88,11 @@ class BuildService:
         finally:
             self._running.pop(name, None)
 
+    @property
+    def is_busy(self) -> bool:
+        """A build runs."""
+        return bool(self._running)
+
     def cancel(self, build_id: str) -> None:
         """Stop a build by the id that its client gave it."""
         work = self._running.get(build_id)

@@ -25,6 +25,11 @@ class Holds:
     def __iter__(self) -> Iterator[Digest]:
         return iter([chain for chain, count in self._counts.items() if count > 0])
 
+    @property
+    def is_busy(self) -> bool:
+        """Something holds layers."""
+        return bool(self._counts)
+
     def take(self, chains: Iterable[Digest]) -> None:
         """Hold these."""
         self._counts.update(chains)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tarfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,8 +24,9 @@ _CLEAN = (
     'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/cache/apt/archives/*.deb '
     '"$1"/var/log/*.log "$1"/var/log/apt/* "$1"/var/cache/ldconfig/aux-cache'
 )
-# In a container nothing may be started by a package's installation, and apt keeps no archives.
-_POLICY = """printf '#!/bin/sh\\nexit 101\\n' > "$1"/usr/sbin/policy-rc.d; chmod 755 "$1"/usr/sbin/policy-rc.d"""
+# In a container nothing may be started by a package's installation.  mmdebstrap removes such a file when it is done,
+# so it goes in front of mmdebstrap's archive.
+_POLICY = ("usr/sbin/policy-rc.d", b"#!/bin/sh\nexit 101\n")
 _SETTINGS = 'APT::Keep-Downloaded-Packages "false";\\nAcquire::Languages "none";\\n'
 _APT = f"""printf '{_SETTINGS}' > "$1"/etc/apt/apt.conf.d/docker-clean"""
 
@@ -91,8 +93,7 @@ def arguments(suite: str, settings: Host) -> list[str]:
         words.append(f"--keyring={settings.keyring}")
     if settings.proxy:
         words.append(f'--aptopt=Acquire::http::Proxy "{settings.proxy}"')
-    for hook in (_POLICY, _APT, _CLEAN):
-        words.append(f"--customize-hook={hook}")
+    words += [f"--customize-hook={_APT}", f"--customize-hook={_CLEAN}"]
     sources = [f"deb {settings.mirror} {suite} main"]
     if suite not in ("sid", "unstable", "experimental"):
         sources.append(f"deb {settings.mirror} {suite}-updates main")
@@ -102,7 +103,27 @@ def arguments(suite: str, settings: Host) -> list[str]:
 
 
 def stream(suite: str) -> Iterator[bytes]:
-    """The root file system as a tar, while it is being made; raises NotFound, Denied or Unavailable."""
+    """The root file system as a tar; raises NotFound, Denied or Unavailable."""
+    made = _made(suite)
+    first = next(made, b"")
+    yield from _policy()
+    yield first
+    yield from made
+
+
+def _policy() -> Iterator[bytes]:
+    path, content = _POLICY
+    for folder in ("usr", "usr/sbin"):
+        member = tarfile.TarInfo(folder)
+        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        yield member.tobuf(tarfile.PAX_FORMAT)
+    member = tarfile.TarInfo(path)
+    member.size, member.mode = len(content), 0o755
+    yield member.tobuf(tarfile.PAX_FORMAT)
+    yield content.ljust(tarfile.BLOCKSIZE, b"\0")
+
+
+def _made(suite: str) -> Iterator[bytes]:
     import subprocess
 
     if shutil.which("mmdebstrap") is None:

@@ -203,7 +203,9 @@ class TarReader:
                 break
             self._left -= len(self._some(self._left))
         if self._pad:
-            self._take(self._pad)
+            # docker: a tar that its client has changed (build -f elsewhere) ends right after the last file's data.
+            if self._at < len(self._view) or self._fill():
+                self._take(self._pad)
             self._pad = 0
 
     def _copy(self, size: int, fd: int) -> None:

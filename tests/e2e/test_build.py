@@ -75,7 +75,7 @@ def test_every_instruction(daemon: Daemon, tmp_path: Path) -> None:
 def test_the_cache(daemon: Daemon, tmp_path: Path) -> None:
     write(
         tmp_path,
-        {"Dockerfile": "FROM busybox\nCOPY one /\nRUN date +%N > /stamp\nCOPY two /\n", "one": "1", "two": "2"},
+        {"Dockerfile": "FROM busybox\nCOPY one /\nRUN cat /proc/sys/kernel/random/uuid > /stamp\nCOPY two /\n", "one": "1", "two": "2"},
     )
 
     def build(*flags: str) -> tuple[str, int]:
@@ -164,7 +164,7 @@ EOF
 COPY <<EOF /inline
 text
 EOF
-CMD cat /list /bound /here /inline; ls /scratch /cache
+CMD cat /list /bound /here /inline; ls -d /scratch /cache || true
 """
     write(tmp_path, {"Dockerfile": dockerfile, "f": "file\n"})
     daemon.docker("build", "-t", "mounts", str(tmp_path))

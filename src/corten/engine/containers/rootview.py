@@ -72,7 +72,7 @@ def at(ground: Ground, live: Live, path: str) -> Iterator[tuple[Root, str]]:
         source = str(ground.volumes.get(point.name).mountpoint)
         if point.subpath:
             source = f"{source}/{point.subpath}"
-    rest = os.path.normpath("/" + path).removeprefix(point.destination) or "/"
+    rest = _clean(path).removeprefix(point.destination) or "/"
     if not os.path.isdir(source):
         # A single file was mounted: its directory is the tree.
         source, name = os.path.split(source)
@@ -87,13 +87,18 @@ def at(ground: Ground, live: Live, path: str) -> Iterator[tuple[Root, str]]:
 
 def mount_point(points: Iterable[MountPoint], path: str) -> MountPoint | None:
     """The volume or bind that a path leads into, the nearest."""
-    clean = os.path.normpath("/" + path)
+    clean = _clean(path)
     found = [
         point
         for point in points
         if point.type in ("volume", "bind") and (clean + "/").startswith(point.destination + "/")
     ]
     return max(found, key=lambda point: len(point.destination), default=None)
+
+
+def _clean(path: str) -> str:
+    # Two slashes at the beginning are kept by normpath, as POSIX has it.
+    return os.path.normpath("/" + path.lstrip("/"))
 
 
 def mount_shm(path: Path, size: int) -> None:

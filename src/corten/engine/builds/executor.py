@@ -3,8 +3,8 @@
 Owns: the bundle of a step, its streams, its end, and what is left when the build is cancelled: nothing.  No container
 record is kept, no log is written, nothing is synced.  For the spec read spec.py; for networks read sandboxes.py.
 
-    <steps>/<container id>/     config.json rootfs.json shim.json etc/, gone when the step has ended; one that is found
-                                at start belongs to a step of a killed daemon, and ``sweep`` ends it
+    <exec root>/steps/<container id>/     config.json rootfs.json shim.json etc/, gone when the build has ended; one that
+                                          is found at start is a killed daemon's, and ``sweep`` ends its step
 """
 
 from __future__ import annotations
@@ -41,23 +41,24 @@ class StepExecutor:
     def __init__(self, ground: Ground, steps: Path) -> None:
         self._ground = ground
         self._steps = steps
+        self._bundles: list[Path] = []
         self._sandboxes = Sandboxes(ground)
 
     async def close(self) -> None:
-        """Give back the networks."""
+        """Give back the networks, remove the bundles: once, for a step need not wait for it."""
+        bundles, self._bundles = self._bundles, []
+        await asyncio.to_thread(_remove, bundles)
         await self._sandboxes.close()
 
     async def run(self, request: RunRequest, output: Callable[[bytes], None]) -> int:
         """Run the process to its end; its exit status."""
         record = spec.record(request, self._ground.settings.defaults)
         bundle = self._steps / request.container_id
-        bundle.mkdir(mode=0o700, parents=True)
-        try:
-            async with self._sandboxes.lend(record, bundle / "etc") as lent:
-                self._lay_out(request, record, bundle, lent)
-                return await self._run(record, bundle, lent, output)
-        finally:
-            shutil.rmtree(bundle, ignore_errors=True)
+        bundle.mkdir(mode=0o700)
+        self._bundles.append(bundle)
+        async with self._sandboxes.lend(record, bundle / "etc") as lent:
+            self._lay_out(request, record, bundle, lent)
+            return await self._run(record, bundle, lent, output)
 
     def _lay_out(self, request: RunRequest, record: Container, bundle: Path, lent: Lent) -> None:
         parent = self._ground.settings.cgroup_parent
@@ -107,4 +108,9 @@ async def sweep(supervisor: Supervisor, steps: Path) -> None:
             found = await supervisor.recover(bundle)
             if isinstance(found, Task):
                 await _end(found, has_ended=False)
+        shutil.rmtree(bundle, ignore_errors=True)
+
+
+def _remove(bundles: list[Path]) -> None:
+    for bundle in bundles:
         shutil.rmtree(bundle, ignore_errors=True)

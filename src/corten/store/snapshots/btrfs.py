@@ -13,7 +13,7 @@ from pathlib import Path
 
 from corten.store.snapshots.whole import WholeSnapshots
 
-# struct btrfs_ioctl_vol_args and _v2: 4096 bytes; the name is at the end.
+# struct btrfs_ioctl_vol_args and _v2: 4096 bytes (more than fcntl.ioctl takes as bytes); the name is at the end.
 _SUBVOL_CREATE = 0x5000940E
 _SNAP_CREATE_V2 = 0x50009417
 _CREATE_ARGS = struct.Struct("=q4088s")
@@ -30,12 +30,12 @@ class BtrfsSnapshots(WholeSnapshots):
         try:
             name = os.fsencode(target.name)
             if source is None:
-                fcntl.ioctl(above, _SUBVOL_CREATE, _CREATE_ARGS.pack(0, name))
+                fcntl.ioctl(above, _SUBVOL_CREATE, bytearray(_CREATE_ARGS.pack(0, name)))
                 os.chmod(target, 0o755)
                 return
             tree = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fcntl.ioctl(above, _SNAP_CREATE_V2, _SNAPSHOT_ARGS.pack(tree, 0, 0, name))
+                fcntl.ioctl(above, _SNAP_CREATE_V2, bytearray(_SNAPSHOT_ARGS.pack(tree, 0, 0, name)))
             finally:
                 os.close(tree)
         finally:

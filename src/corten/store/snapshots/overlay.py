@@ -15,8 +15,11 @@ import shutil
 from pathlib import Path
 
 from corten.errors import Conflict
+from corten.store.db import Database
+from corten.store.layout import Layout
 from corten.store.snapshots.base import Kind, Mount, Staged, Usage
 from corten.store.snapshots.driver import Driver
+from corten.store.snapshots.spares import Spares
 from corten.store.tree import count_tree
 
 OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
@@ -28,11 +31,14 @@ class OverlaySnapshots(Driver):
     name = "overlay"
     layered = True
 
+    def __init__(self, database: Database, layout: Layout) -> None:
+        super().__init__(database, layout)
+        self._spares = Spares(self._lay)
+
     def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> None:
         """Make an active snapshot on ``parent``."""
         below = self._records.require_parent(parent)
         number = self._make(below)
-        os.mkdir(self._records.directory(number) / "work", 0o700)
         if not self._records.add(key, number, Kind.ACTIVE, parent, volatile, None):
             self._records.discard(number)
             raise Conflict(f"snapshot {key}: already exists")
@@ -92,15 +98,23 @@ class OverlaySnapshots(Driver):
 
     def _make(self, below: int | None) -> int:
         """A new directory; its root looks like the root of what it lies on, for overlay shows the upper's."""
-        number = self._records.new_id()
-        os.makedirs(self._records.directory(number), 0o710)
-        fs = self._fs(number)
-        os.mkdir(fs, 0o755)
-        mode = 0o755
+        number = self._spares.take()
         if below is not None:
-            like = os.stat(self._fs(below))
-            mode = like.st_mode & 0o7777
+            fs, like = self._fs(number), os.stat(self._fs(below))
             if like.st_uid or like.st_gid:
                 os.chown(fs, like.st_uid, like.st_gid)
-        os.chmod(fs, mode)
+            if like.st_mode & 0o7777 != 0o755:
+                os.chmod(fs, like.st_mode & 0o7777)
+        return number
+
+    def _is_spare(self, number: int) -> bool:
+        return number in self._spares
+
+    def _lay(self) -> int:
+        number = self._records.new_id()
+        root = self._records.directory(number)
+        os.mkdir(root, 0o710)
+        os.mkdir(root / "work", 0o700)
+        os.mkdir(root / "fs", 0o755)
+        os.chmod(root / "fs", 0o755)
         return number

@@ -30,13 +30,13 @@ class Records:
         self._trash = Trash(layout.trash)
         self._lock = threading.Lock()
         os.makedirs(self.root, mode=0o710, exist_ok=True)
-        self._next = 1 + max((int(name) for name in os.listdir(self.root) if name.isdigit()), default=0)
+        row = database.row("SELECT max(id) FROM snapshots WHERE driver = ?", (driver,))
+        known = int(row[0]) if row and row[0] is not None else 0
+        self._next = 1 + max([known, *(int(name) for name in os.listdir(self.root) if name.isdigit())])
 
     def new_id(self) -> int:
-        """A number for a directory, never used while this data root lives (so a path is never another's)."""
+        """A number for a directory that no other has."""
         with self._lock:
-            row = self.database.row("SELECT max(id) FROM snapshots WHERE driver = ?", (self._driver,))
-            self._next = max(self._next, 1 + (int(row[0]) if row and row[0] is not None else 0))
             number = self._next
             self._next += 1
             return number

@@ -80,7 +80,7 @@ class WholeSnapshots(Driver):
 
     def _make(self, below: int | None) -> int:
         number = self._records.new_id()
-        os.makedirs(self._records.directory(number), 0o710)
+        os.mkdir(self._records.directory(number), 0o710)
         self._clone(None if below is None else self._fs(below), self._fs(number))
         return number
 

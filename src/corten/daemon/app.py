@@ -9,6 +9,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,91 +55,117 @@ from corten.supervisor.service import Supervisor
 from corten.volumes.service import Volumes
 
 
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The mechanisms that keep bytes and facts."""
+
+    layout: Layout
+    database: Database
+    facts: Facts
+    content: Content
+    snapshots: OverlaySnapshots
+    images: Images
+    workers: Workers
+
+
 @contextlib.asynccontextmanager
 async def running_engine(config: Config) -> AsyncIterator[Engine]:
     """The engine, opened in order and closed in the opposite one; containers outlive it."""
     async with contextlib.AsyncExitStack() as stack:
-        layout = Layout(config.data_root)
-        layout.make()
-        config.exec_root.mkdir(parents=True, exist_ok=True)
-        database = Database.open(layout.database)
-        stack.callback(database.close)
-        facts = Facts(database)
-        snapshots = OverlaySnapshots(database, layout)
-        content = Content(layout.content)
-        content.make()
-        repair(layout, content, snapshots)
-        images = Images(database, content, snapshots)
-        workers = Workers()
-        stack.push_async_callback(workers.close)
-        events = Events(layout.data_root / "events.jsonl")
-        events.open()
-        stack.callback(events.close)
-        background = Background()
-
-        networking = make_networking(config, facts)
-        await networking.open()
-        stack.push_async_callback(networking.close)
-        volumes = Volumes(facts, layout.volumes)
-        await volumes.open()
-        stack.push_async_callback(volumes.close)
-        supervisor = Supervisor(config.exec_root, cgroup_parent=config.cgroup_parent)
-        await supervisor.open()
-        stack.push_async_callback(supervisor.close)
-
-        ground = Ground(
-            layout=layout,
-            snapshots=snapshots,
-            workers=workers,
-            images=images,
-            supervisor=supervisor,
-            networking=networking,
-            volumes=volumes,
-            events=events,
-            background=background,
-            roster=Roster(facts),
-            settings=settings(config),
-        )
+        store = open_store(stack, config)
+        ground = await open_ground(stack, config, store)
         containers = ContainerService(ground)
         await containers.open()
-        stack.push_async_callback(background.close)
+        stack.push_async_callback(ground.background.close)
         stack.push_async_callback(containers.close)
-        distribution = Distribution(registry_config(config))
-        stack.push_async_callback(distribution.close)
-        image_ground = ImageGround(
-            layout=layout,
-            content=content,
-            images=images,
-            snapshots=snapshots,
-            workers=workers,
-            unpacker=Unpacker(snapshots, workers, layout),
-            distribution=distribution,
-            events=events,
-        )
-        shelf = ImageShelf(images, snapshots, lambda: tenants(ground.roster))
-        puller = Puller(image_ground)
-        builds = BuildService(ground, image_ground, puller, shelf, facts)
-        await builds.open()
-        keeper = Keeper(
-            Collector(layout, content, snapshots, images, Leases(database)),
-            lambda: builds.is_busy or image_ground.holds.is_busy,
-        )
-        keeper.open()
-        stack.callback(keeper.close)
-        image_service = ImageService(image_ground, shelf, puller, keeper.soon)
-        volume_service = VolumeService(volumes, events)
-        yield Engine(
-            containers=containers,
-            execs=ExecService(ground),
-            images=image_service,
-            commits=Commits(ground, containers, image_service),
-            builds=builds,
-            networks=NetworkService(networking, containers, events),
-            volumes=volume_service,
-            events=events,
-            system=System(ground, system_facts(config, facts), lambda: len(images.ids())),
-            usage=Usage(image_service, containers, volume_service, builds),
-        )
+        yield await open_services(stack, config, store, ground, containers)
+
+
+def open_store(stack: contextlib.AsyncExitStack, config: Config) -> Store:
+    """The data root, made or mended."""
+    layout = Layout(config.data_root)
+    layout.make()
+    database = Database.open(layout.database)
+    stack.callback(database.close)
+    snapshots = OverlaySnapshots(database, layout)
+    content = Content(layout.content)
+    content.make()
+    repair(layout, content, snapshots)
+    workers = Workers()
+    stack.push_async_callback(workers.close)
+    return Store(layout, database, Facts(database), content, snapshots, Images(database, content, snapshots), workers)
+
+
+async def open_ground(stack: contextlib.AsyncExitStack, config: Config, store: Store) -> Ground:
+    """Networks, volumes, the supervisor, and what containers stand on."""
+    events = Events(store.layout.data_root / "events.jsonl")
+    events.open()
+    stack.callback(events.close)
+    networking = make_networking(config, store.facts)
+    await networking.open()
+    stack.push_async_callback(networking.close)
+    volumes = Volumes(store.facts, store.layout.volumes)
+    await volumes.open()
+    stack.push_async_callback(volumes.close)
+    config.exec_root.mkdir(parents=True, exist_ok=True)
+    supervisor = Supervisor(config.exec_root, cgroup_parent=config.cgroup_parent)
+    await supervisor.open()
+    stack.push_async_callback(supervisor.close)
+    return Ground(
+        layout=store.layout,
+        snapshots=store.snapshots,
+        workers=store.workers,
+        images=store.images,
+        supervisor=supervisor,
+        networking=networking,
+        volumes=volumes,
+        events=events,
+        background=Background(),
+        roster=Roster(store.facts),
+        settings=settings(config),
+    )
+
+
+async def open_services(
+    stack: contextlib.AsyncExitStack, config: Config, store: Store, ground: Ground, containers: ContainerService
+) -> Engine:
+    """Images, builds and the rest, each on what was opened before it."""
+    distribution = Distribution(registry_config(config))
+    stack.push_async_callback(distribution.close)
+    image_ground = ImageGround(
+        layout=store.layout,
+        content=store.content,
+        images=store.images,
+        snapshots=store.snapshots,
+        workers=store.workers,
+        unpacker=Unpacker(store.snapshots, store.workers, store.layout),
+        distribution=distribution,
+        events=ground.events,
+    )
+    shelf = ImageShelf(store.images, store.snapshots, lambda: tenants(ground.roster))
+    puller = Puller(image_ground)
+    builds = BuildService(ground, image_ground, puller, shelf, store.facts)
+    await builds.open()
+    keeper = Keeper(
+        Collector(store.layout, store.content, store.snapshots, store.images, Leases(store.database)),
+        lambda: builds.is_busy or image_ground.holds.is_busy,
+    )
+    keeper.open()
+    stack.callback(keeper.close)
+    image_service = ImageService(image_ground, shelf, puller, keeper.soon)
+    volume_service = VolumeService(ground.volumes, ground.events)
+    return Engine(
+        containers=containers,
+        execs=ExecService(ground),
+        images=image_service,
+        commits=Commits(ground, containers, image_service),
+        builds=builds,
+        networks=NetworkService(ground.networking, containers, ground.events),
+        volumes=volume_service,
+        events=ground.events,
+        system=System(ground, system_facts(config, store.facts), lambda: len(store.images.ids())),
+        usage=Usage(image_service, containers, volume_service, builds),
+    )
 
 
 def tenants(roster: Roster) -> list[Tenant]:

@@ -108,8 +108,9 @@ class Container:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """The document that is kept."""
-        return asdict(self)
+        """The document that is kept.  Not ``asdict``, which would copy the whole of Config and HostConfig."""
+        body = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return body | {"mounts": [asdict(point) for point in self.mounts], "state": asdict(self.state)}
 
     @property
     def short_id(self) -> str:

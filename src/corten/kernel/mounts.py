@@ -46,11 +46,16 @@ def open_tree(path: str, *, recursive: bool = False, dir_fd: int = flags.AT_FDCW
     return int(libc.open_tree(dir_fd, os.fsencode(path), tree_flags))
 
 
+def move_mount_at(source_fd: int, dir_fd: int, name: str) -> None:
+    """Attach a detached mount at a name beneath a descriptor, or at the descriptor itself ("")."""
+    move_flags = flags.MOVE_MOUNT_F_EMPTY_PATH | (0 if name else flags.MOVE_MOUNT_T_EMPTY_PATH)
+    libc.move_mount(source_fd, b"", dir_fd, os.fsencode(name), move_flags)
+
+
 def move_mount(source_fd: int, target: str | int) -> None:
     """Attach a detached mount at a path or at an O_PATH descriptor.  See move_mount(2)."""
     if isinstance(target, int):
-        both = flags.MOVE_MOUNT_F_EMPTY_PATH | flags.MOVE_MOUNT_T_EMPTY_PATH
-        libc.move_mount(source_fd, b"", target, b"", both)
+        move_mount_at(source_fd, target, "")
     else:
         libc.move_mount(source_fd, b"", flags.AT_FDCWD, os.fsencode(target), flags.MOVE_MOUNT_F_EMPTY_PATH)
 

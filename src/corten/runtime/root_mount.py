@@ -6,10 +6,10 @@ and it ends with the last process that holds it or the mount namespace it is mov
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
-import shutil
 from collections.abc import Sequence
 
 from corten.kernel import mounts
@@ -43,7 +43,7 @@ def _overlay(options: MountOptions) -> int:
     if "volatile" in given and (work := given.get("workdir")):
         # The mark of a volatile mount that was not synchronised forbids another mount.  Who asks for "volatile" has
         # said that a crash of the machine may cost the data; a second start of the container is no crash.
-        shutil.rmtree(f"{work}/work/incompat", ignore_errors=True)
+        _forget_volatile(f"{work}/work/incompat")
     for key, value in options.data:
         if key == "lowerdir" and value:
             # One option for each layer: a single string ends at a page, which deep images pass.
@@ -57,6 +57,13 @@ def _overlay(options: MountOptions) -> int:
             raise
     # Before Linux 6.8 there is no "lowerdir+".
     return mounts.detached("overlay", options.data, source="overlay", attributes=options.attr_set)
+
+
+def _forget_volatile(incompat: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{incompat}/volatile/dirty")
+        os.rmdir(f"{incompat}/volatile")
+        os.rmdir(incompat)
 
 
 def attach(stack: Sequence[Mount], where: str) -> int:

@@ -120,26 +120,31 @@ class MountCgroups:
         options = MountOptions.parse(self.options)
         attributes = options.attr_set
         if self.groups and not self.groups[0][1]:
-            self._bind(site, self.groups[0][0], self.destination, attributes)
+            target_fd = site.root.mkdirs(self.destination)
+            try:
+                self._bind(self.groups[0][0], target_fd, "", attributes)
+            finally:
+                os.close(target_fd)
             return
         fd = mounts.detached("tmpfs", (("mode", "755"), ("size", "64k")), source="tmpfs", attributes=attributes & ~1)
         try:
             _attach(site, fd, self.destination, directory=True)
+            # The tmpfs is new and ours alone: its names need no looking up beneath the root.
             for directory, name in self.groups:
-                self._bind(site, directory, f"{self.destination}/{name}", attributes)
+                os.mkdir(name, 0o755, dir_fd=fd)
+                self._bind(directory, fd, name, attributes)
                 for part in name.split(",") if "," in name else ():
-                    with contextlib.suppress(FileExistsError):
-                        site.root.symlink(name, f"{self.destination}/{part}")
+                    os.symlink(name, part, dir_fd=fd)
             if attributes & flags.MOUNT_ATTR_RDONLY:
                 mounts.mount_setattr(fd, attr_set=flags.MOUNT_ATTR_RDONLY)
         finally:
             os.close(fd)
 
-    def _bind(self, site: Site, source: str, destination: str, attributes: int) -> None:
+    def _bind(self, source: str, target_fd: int, name: str, attributes: int) -> None:
         fd = mounts.open_tree(source)
         try:
             mounts.mount_setattr(fd, attr_set=attributes, propagation=flags.MS_PRIVATE)
-            _attach(site, fd, destination, directory=True)
+            mounts.move_mount_at(fd, target_fd, name)
         finally:
             os.close(fd)
 

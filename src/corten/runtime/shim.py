@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -60,6 +61,7 @@ def main(bundle_path: str, cgroup_parent: str, hierarchies: Hierarchies, connect
         except BaseException as failure:
             shim.abandon(connection, failure)
         else:
+            gc.enable()
             shim.loop.run()
             status = 0
     except BaseException as failure:
@@ -134,10 +136,10 @@ class Shim:
                 master_fd = message.take(3)
                 self._first_size(master_fd)
                 self.main.stdio.open_terminal(master_fd, stdin=stdin)
-        self.write_state()
         child.channel.setblocking(False)
         self.loop.add(child.channel.fileno(), READ, lambda events: self.resolve(self.main))
         self.service.adopt(connection, netlink_fd)
+        self.write_state()  # the daemon need not wait for it: nothing else is served before
 
     def _first_size(self, master_fd: int) -> None:
         wanted = self.spec.process
@@ -250,16 +252,17 @@ class Shim:
                     running.stdio.open_terminal(message.take(), stdin=stdin)
         self.loop.remove(child.channel.fileno())
         child.channel.close()
-        if running.failure is None and running.waiting:
+        began = running.failure is None and bool(running.waiting)
+        if began:
             running.started_at = time.time()
-            if running is self.main:
-                self.write_state()
         for connection, request in running.waiting:
             if running.failure:
                 connection.fail(request, running.failure)
             else:
                 connection.answer(request, {"pid": child.pid, "started_at": running.started_at})
         running.waiting.clear()
+        if began and running is self.main:
+            self.write_state()
 
     # -- ending ------------------------------------------------------------------------------------------------
 

@@ -12,63 +12,83 @@ import encodings.latin_1
 import encodings.utf_8
 import gc
 import os
+import select
 import signal
 import socket
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from corten.kernel import process, wire
-from corten.runtime import errands, seccomp_profile, shim
+from corten.runtime import errands, rehearsal, shim
 from corten.runtime.cgroup import Hierarchies
+from corten.runtime.nursery import Nursery
 
 # A codec is imported at its first use, and inside a container there is nothing to import from.
 CODECS = (encodings.ascii, encodings.latin_1, encodings.utf_8)
 
-_DEFAULT_CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
-    "AUDIT_WRITE"
-)
+_QUIET_MS = 30
+"""A new shim is raised when nothing has been asked for this long: not beside the start of the one before."""
 
 
 def main(fd: int) -> None:
     """Serve until the daemon goes away."""
     process.set_name("corten-zygote")
+    process.set_title("corten-zygote")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps shims and errands
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o022)
-    process.set_title("corten-zygote")
     daemon = socket.socket(fileno=fd)
     hierarchies = Hierarchies.discover()
-    # Warm what every container needs: the common filter, the codecs.
-    seccomp_profile.default_program(frozenset(f"CAP_{name}" for name in _DEFAULT_CAPABILITIES.split()))
+
+    def live(body: dict[str, Any], reply: socket.socket) -> NoReturn:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        shim.main(str(body["bundle"]), str(body["cgroup_parent"]), hierarchies, reply)
+
+    rehearsal.run()
     gc.collect()
     gc.freeze()
+    # A collection writes to every object it looks at.  What forks lives shortly or, the shims, makes next to no cycles;
+    # they switch it on again once their container runs.
+    gc.disable()
+    nursery = Nursery(live, rehearsal.run)
     wire.send(daemon, {"event": "ready", "pid": os.getpid()})
-    while (message := wire.receive(daemon)) is not None:
+    poll = select.poll()
+    poll.register(daemon, select.POLLIN)
+    while True:
+        if nursery.is_empty and not poll.poll(_QUIET_MS):
+            nursery.raise_one([daemon])
+        message = wire.receive(daemon)
+        if message is None:
+            return
         with message:
-            _serve(message, daemon, hierarchies)
+            _serve(message, daemon, nursery, live)
 
 
-def _serve(message: wire.Message, daemon: socket.socket, hierarchies: Hierarchies) -> None:
+def _serve(
+    message: wire.Message,
+    daemon: socket.socket,
+    nursery: Nursery,
+    live: Callable[[dict[str, Any], socket.socket], None],
+) -> None:
+    spawns = message.body.get("op") == "spawn"
     reply_fd = message.take()
-    pid = os.fork()
-    if pid == 0:
-        _child(message, daemon, reply_fd, hierarchies)
-    os.close(reply_fd)
-
-
-def _child(message: wire.Message, daemon: socket.socket, reply_fd: int, hierarchies: Hierarchies) -> NoReturn:
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        daemon.close()
-        reply = socket.socket(fileno=reply_fd)
-        if message.body.get("op") == "spawn":
-            body = message.body
-            shim.main(str(body["bundle"]), str(body["cgroup_parent"]), hierarchies, reply)
-        errands.main(message, reply)
+        if spawns and nursery.hand_over(message.body, reply_fd):
+            return
+        if os.fork() == 0:
+            try:
+                daemon.close()
+                reply = socket.socket(fileno=reply_fd)
+                if spawns:
+                    live(message.body, reply)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                errands.main(message, reply)
+            finally:
+                os._exit(1)
     finally:
-        os._exit(1)
+        os.close(reply_fd)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_unknown_image(daemon: Daemon, client: docker.DockerClient) -> None:
     refused(daemon, "history", "no-such-image", says="No such image: no-such-image")
 
 
-@pytest.mark.parametrize("reference", ["UPPER/case", "a//b", "name:tag:tag", "x" * 300, "busybox@sha256:12", "-bad"])
+@pytest.mark.parametrize("reference", ["UPPERCASE", "a//b", "name:tag:tag", "x" * 300, "busybox@sha256:12", "-bad"])
 def test_bad_references(client: docker.DockerClient, reference: str) -> None:
     with pytest.raises(docker.errors.APIError) as caught:
         client.api.create_container(reference, "true")
@@ -132,7 +132,7 @@ def post(path: str, body: bytes, content_type: str = "application/json") -> byte
         (post("/v1.50/containers/create", b'{"Image":"busybox","HostConfig":{"NetworkMode":"no-such-net"}}'), 404),
         (post("/v1.50/networks/create", b'{"Name":"x","IPAM":{"Config":[{"Subnet":"300.0.0.0/8"}]}}'), 400),
         (post("/v1.50/volumes/create", b'{"Name":"../../etc"}'), 400),
-        (post("/v1.50/images/load", b"this is no tar", "application/x-tar"), 400),
+        (post("/v1.50/images/load", b"this is no tar", "application/x-tar"), 200),  # docker: told in the stream
         (post("/v9.99/containers/create", b"{}"), 400),
         (post("/v1.1/containers/create", b"{}"), 400),
         (b"GET /v1.50/containers/json?filters=%7Bbad HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n", 400),

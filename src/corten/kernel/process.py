@@ -17,8 +17,10 @@ import struct
 from corten.kernel import flags, libc
 
 
-def clone3(clone_flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
+def clone3(clone_flags: int, *, cgroup_fd: int | None = None, for_parent: bool = False) -> tuple[int, int]:
     """Fork into new namespaces.  (0, -1) in the child; the child's pid and pidfd in the parent.  See clone3(2).
+
+    With ``for_parent`` the child is our sibling: its parent is ours (CLONE_PARENT).
 
     Only for processes with one thread.  The interpreter's own work around a fork is done, as os.fork would.
     """
@@ -26,8 +28,10 @@ def clone3(clone_flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]
     arguments = libc.CloneArgs(
         flags=clone_flags | flags.CLONE_PIDFD,
         pidfd=ctypes.addressof(pidfd),
-        exit_signal=signal.SIGCHLD,
+        exit_signal=0 if for_parent else signal.SIGCHLD,  # a sibling has ours
     )
+    if for_parent:
+        arguments.flags |= flags.CLONE_PARENT
     if cgroup_fd is not None:
         arguments.flags |= flags.CLONE_INTO_CGROUP
         arguments.cgroup = cgroup_fd

@@ -10,9 +10,9 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from corten.errors import CortenError
 from corten.kernel import namespaces, process, tty, wire
@@ -26,12 +26,12 @@ from corten.spec.runtime import Process
 class Plan:
     """What the shim has decided and opened before the fork."""
 
-    wanted: Process
+    process: Mapping[str, Any]  # parsed here: what it costs is not the shim's to keep
     namespaces: set[str]
     init_pidfd: int
     join_fds: list[int]
     stdio: Sequence[int]
-    program: bytes | None
+    find_program: Callable[[Process], bytes | None]
 
 
 def main(plan: Plan, channel: socket.socket) -> NoReturn:
@@ -48,9 +48,10 @@ def main(plan: Plan, channel: socket.socket) -> NoReturn:
 
 
 def _run(plan: Plan, channel: socket.socket) -> NoReturn:
-    wanted = plan.wanted
     signal.set_wakeup_fd(-1)
     process.set_dumpable(False)
+    wanted = Process.parse(plan.process)
+    program = plan.find_program(wanted)
     os.setsid()
     for fd in plan.join_fds:
         os.write(fd, b"0")
@@ -70,5 +71,5 @@ def _run(plan: Plan, channel: socket.socket) -> NoReturn:
         wire.send(channel, {"terminal": True}, [master_fd])
     init.take_streams(plan.stdio, slave_fd, identity.uid)
     process.close_all_but({channel.fileno()})
-    become.restrict(wanted, identity, plan.program)
+    become.restrict(wanted, identity, program)
     become.execute(path, wanted, variables, die_with_parent=False)

@@ -1,8 +1,11 @@
 """A container's parent: owns its streams, log, control socket and exit record.  Outlives daemon and zygote.
 
-The life of a shim: lock the bundle (a shim of the container's former life may still be cleaning up), make the control
-groups, fork init, report ``created``; serve requests (shim_service.py); when init ends, drain its streams, write
-exit.json, tell everyone, remove the groups, and go when the last client has had its last byte.
+The life of a shim: lock the bundle (a shim of the container's former life may still be cleaning up), open the streams,
+let the creator make control groups and init, report ``created``; serve requests (shim_service.py); when init ends,
+drain its streams, write exit.json, tell everyone, remove the groups, and go when the last client has had its last byte.
+
+It lives as long as its container, so what it touches is memory that every container costs: specs are parsed, filters
+assembled and mounts planned by its short-lived children.
 """
 
 from __future__ import annotations
@@ -17,17 +20,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from corten.errors import CortenError
 from corten.kernel import process, tty, wire
 from corten.runtime import spawn
 from corten.runtime.bundle import Bundle
-from corten.runtime.cgroup import Hierarchies
+from corten.runtime.cgroup import Group, Hierarchies
 from corten.runtime.logfile import LogFile
 from corten.runtime.loop import READ, Loop
 from corten.runtime.protocol import VERSION, StepFailure
 from corten.runtime.shim_service import Connection, Service
 from corten.runtime.stdio import Stdio
-from corten.spec.runtime import Process
 
 _DRAIN_SECONDS = 2.0  # docker: how long a stream may outlive its process before the exit is told
 _KEPT_EXECS = 256
@@ -47,17 +48,20 @@ class Running:
     failure: StepFailure | None = None
 
 
-def main(bundle_path: str, cgroup_parent: str, hierarchies: Hierarchies, connection: socket.socket) -> NoReturn:
-    """Runs in a fresh fork of the zygote; never returns."""
+def main(
+    bundle_path: str,
+    cgroup_parent: str,
+    hierarchies: Hierarchies,
+    connection: socket.socket,
+    helper: socket.socket,
+) -> NoReturn:
+    """Runs in a fork of the zygote; never returns.  ``helper`` leads to the creator."""
     status = 1
     try:
         os.setsid()
-        process.set_name("corten-shim")
-        bundle = Bundle(bundle_path)
-        process.set_title(f"corten-shim {bundle.id}")
-        shim = Shim(bundle, cgroup_parent, hierarchies)
+        shim = Shim(Bundle(bundle_path), hierarchies)
         try:
-            shim.create(connection)
+            shim.create(connection, helper, cgroup_parent)
         except BaseException as failure:
             shim.abandon(connection, failure)
         else:
@@ -74,24 +78,25 @@ def main(bundle_path: str, cgroup_parent: str, hierarchies: Hierarchies, connect
 class Shim:
     """All of one container's state."""
 
-    def __init__(self, bundle: Bundle, cgroup_parent: str, hierarchies: Hierarchies) -> None:
+    def __init__(self, bundle: Bundle, hierarchies: Hierarchies) -> None:
         self.bundle = bundle
         self.lock_fd = _lock(bundle.path)
         os.makedirs(bundle.rootfs, exist_ok=True)
         bundle.forget()
-        self.spec = bundle.spec()
         self.options = bundle.shim_options()
-        cgroup_path = self.spec.linux.cgroups_path or f"{cgroup_parent}/{bundle.id}"
-        self.group = hierarchies.group(cgroup_path)
+        self.terminal = bool(self.options.get("tty"))
         self.loop = Loop(self.reaped)
-        self.log = self._open_log()
-        self.main = Running(None, Stdio(self.loop, log=self.log))
+        self.main = Running(None, Stdio(self.loop))
         self.execs: dict[str, Running] = {}
         self.pending: dict[str, Stdio] = {}  # attached before their exec came
         self.service = Service(self)
+        self._group: Group | None = None
+        self.confinement = spawn.Confinement((), None, False)
+        self.log: LogFile | None = None
         self.netns_fd = self.root_fd = -1
         self.paused = False
         self.ended = False
+        self._hierarchies = hierarchies
         self._by_pid: dict[int, Running] = {}
 
     def _open_log(self) -> LogFile | None:
@@ -108,59 +113,71 @@ class Shim:
 
     # -- creating ----------------------------------------------------------------------------------------------
 
-    def create(self, connection: socket.socket) -> None:
-        """Fork init and wait until it is ready."""
-        self.service.listen()
-        self.group.create(self.spec.linux.resources)
-        if "pid" not in self.spec.linux.namespaces:
-            process.set_child_subreaper(True)  # orphans of the container come to us, not to the host
+    def create(self, connection: socket.socket, helper: socket.socket, cgroup_parent: str) -> None:
+        """Set the creator to work; be ready for what it brings."""
         stdin = bool(self.options.get("open_stdin"))
         ends: list[int] = []
-        if not self.spec.process.terminal:
+        if not self.terminal:
             ends = self.main.stdio.open_pipes(stdin=stdin, close_on_eof=bool(self.options.get("stdin_once")))
-        try:
-            child = spawn.spawn_init(self.bundle, self.spec, self.group, ends)
-        finally:
-            for fd in ends:
-                os.close(fd)
-        self.main.child = child
-        self._by_pid[child.pid] = self.main
-        message = wire.receive(child.channel)
+        wire.send(helper, {"bundle": self.bundle.path, "cgroup_parent": cgroup_parent}, ends)
+        for fd in ends:
+            os.close(fd)
+        # While it works:
+        process.set_name("corten-shim")
+        process.set_title(f"corten-shim {self.bundle.id}")
+        self.log = self.main.stdio.log = self._open_log()
+        self.service.listen()
+        message = wire.receive(helper)
+        helper.close()
         if message is None:
-            raise StepFailure("init", 0, "init ended before it was ready")
+            raise StepFailure("create", 0, "the creator was killed")
         with message:
-            if "failed" in message.body:
-                raise StepFailure.parse(message.body["failed"])
-            self.netns_fd, self.root_fd, netlink_fd = message.take(0), message.take(1), message.take(2)
-            if message.fd_count > 3:
-                master_fd = message.take(3)
-                self._first_size(master_fd)
-                self.main.stdio.open_terminal(master_fd, stdin=stdin)
-        child.channel.setblocking(False)
-        self.loop.add(child.channel.fileno(), READ, lambda events: self.resolve(self.main))
+            self._take(message, stdin=stdin)
+            netlink_fd = message.take(4)
         self.service.adopt(connection, netlink_fd)
         self.write_state()  # the daemon need not wait for it: nothing else is served before
 
-    def _first_size(self, master_fd: int) -> None:
-        wanted = self.spec.process
-        height = int(self.options.get("height") or wanted.height)
-        width = int(self.options.get("width") or wanted.width)
-        if height and width:
-            tty.set_size(master_fd, height, width)
+    def _take(self, message: wire.Message, *, stdin: bool) -> None:
+        body = message.body
+        if body.get("cgroup"):
+            self._group = self._hierarchies.group(str(body["cgroup"]))
+        if "failed" in body:
+            if body.get("pid"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(body["pid"]), signal.SIGKILL)
+            raise StepFailure.parse(body["failed"])
+        self.confinement = spawn.Confinement.parse(body["confinement"])
+        if "pid" not in self.confinement.namespaces:
+            process.set_child_subreaper(True)  # orphans of the container come to us, not to the host
+        channel = socket.socket(fileno=message.take(1))
+        child = self.main.child = spawn.Child(int(body["pid"]), message.take(0), channel)
+        self._by_pid[child.pid] = self.main
+        self.netns_fd, self.root_fd = message.take(2), message.take(3)
+        if bool(body["terminal"]) != self.terminal:
+            raise StepFailure("create", 22, "shim.json and config.json differ about the terminal")
+        if self.terminal:
+            master_fd = message.take(5)
+            height, width = (int(self.options.get(name) or 0) for name in ("height", "width"))
+            tty.set_size(master_fd, height or int(body["size"][0]), width or int(body["size"][1]))
+            self.main.stdio.open_terminal(master_fd, stdin=stdin)
+        channel.setblocking(False)
+        self.loop.add(channel.fileno(), READ, lambda events: self.resolve(self.main))
 
     def abandon(self, connection: socket.socket, failure: BaseException) -> None:
         """Creation failed: leave nothing behind."""
-        report = StepFailure.of("create", failure)
-        if isinstance(failure, CortenError):
-            report = StepFailure("create", 22, failure.message)
         if self.main.child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.main.child.pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.main.child.pid, 0)
         self._clean()
         with contextlib.suppress(OSError):
-            wire.send(connection, {"event": "failed", **report.to_json()})
+            wire.send(connection, {"event": "failed", **StepFailure.of("create", failure).to_json()})
+
+    @property
+    def group(self) -> Group:
+        """The control groups; they exist from the moment that init does."""
+        if self._group is None:
+            raise StepFailure("control groups", 3, "the container has none yet")
+        return self._group
 
     @property
     def status(self) -> str:
@@ -180,7 +197,7 @@ class Shim:
             "pid": child.pid if child else 0,
             "status": self.status,
             "started_at": self.main.started_at,
-            "terminal": self.spec.process.terminal,
+            "terminal": self.terminal,
             "cgroup": self.group.path,
             "log_error": str(self.log.error) if self.log and self.log.error else "",
         }
@@ -206,7 +223,7 @@ class Shim:
 
     def exec(self, connection: Connection, request: int, body: dict[str, Any]) -> None:
         """Fork a further process; answered when it executes, or fails to."""
-        exec_id, wanted = str(body["exec_id"]), Process.parse(body["process"])
+        exec_id, wanted = str(body["exec_id"]), body["process"]
         if self.ended or self.main.child is None or self.main.started_at is None:
             raise StepFailure("exec", 3, "the container is not running")
         if exec_id in self.execs:
@@ -214,9 +231,9 @@ class Shim:
         stdio = self.pending.pop(exec_id, None) or Stdio(self.loop)
         running = Running(exec_id, stdio, waiting=[(connection, request)])
         stdin = bool(body.get("stdin"))
-        ends = [] if wanted.terminal else stdio.open_pipes(stdin=stdin, close_on_eof=True)
+        ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
         try:
-            running.child = spawn.spawn_exec(self.spec, wanted, self.main.child.pidfd, self.group, ends)
+            running.child = spawn.spawn_exec(self.confinement, wanted, self.main.child.pidfd, self.group, ends)
         except BaseException:
             stdio.close()
             raise
@@ -273,7 +290,7 @@ class Shim:
             return
         self.resolve(running)
         running.status = status
-        if running is self.main and "pid" not in self.spec.linux.namespaces:
+        if running is self.main and "pid" not in self.confinement.namespaces:
             self.group.kill()  # no pid namespace has ended with it
         running.stdio.on_drained = lambda: self._finish(running)
         running.stdio.drain_now()
@@ -336,9 +353,9 @@ class Shim:
     def _clean(self) -> None:
         """Remove groups and socket, then let the container's next life begin."""
         self.service.close_listener()
-        if not self.group.remove():
-            self.group.kill()
-            self.group.remove()
+        if self._group and not self._group.remove():
+            self._group.kill()
+            self._group.remove()
         if self.main.started_at is None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.bundle.state_path)

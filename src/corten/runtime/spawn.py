@@ -1,4 +1,4 @@
-"""The two forks of a shim: init in new namespaces, exec in joined ones.
+"""The two forks of a container: init in new namespaces (by the creator), exec in joined ones (by the shim).
 
 Owns what must be opened before the fork and what goes on just after; the child's own steps are in ``init.py`` and
 ``enter.py``.  Both give a ``Child`` whose channel ends at execve.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from corten.kernel import namespaces, process, wire
 from corten.runtime import enter, init, rootfs, seccomp_profile
@@ -32,18 +33,38 @@ class Child:
     channel: socket.socket
 
 
-def filter_program(spec: Spec, wanted: Process) -> bytes | None:
-    """The system call filter for one process of the container; None for unconfined."""
-    bounding = wanted.capabilities.bounding if wanted.capabilities else ()
-    if spec.linux.seccomp is not None:
-        return seccomp_profile.program(spec.linux.seccomp, bounding)
-    if spec.annotations.get(SECCOMP_ANNOTATION) == "unconfined":
-        return None
-    return seccomp_profile.default_program(frozenset(bounding))
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What of a container's spec also holds for its execs; small enough for the shim to keep."""
+
+    namespaces: tuple[str, ...]
+    seccomp: Mapping[str, Any] | None
+    unconfined: bool
+
+    @classmethod
+    def of(cls, spec: Spec) -> Confinement:
+        """The part of a spec."""
+        unconfined = spec.annotations.get(SECCOMP_ANNOTATION) == "unconfined"
+        return cls(tuple(spec.linux.namespaces), spec.linux.seccomp, unconfined)
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Confinement:
+        """The inverse of ``to_json``."""
+        return cls(tuple(body["namespaces"]), body["seccomp"], bool(body["unconfined"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"namespaces": list(self.namespaces), "seccomp": self.seccomp, "unconfined": self.unconfined}
+
+    def filter_program(self, wanted: Process) -> bytes | None:
+        """The system call filter for one process of the container; None for unconfined."""
+        bounding = wanted.capabilities.bounding if wanted.capabilities else ()
+        if self.seccomp is not None:
+            return seccomp_profile.program(self.seccomp, bounding)
+        return None if self.unconfined else seccomp_profile.default_program(frozenset(bounding))
 
 
 def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -> Child:
-    """Fork init into new namespaces and control groups; it reports ``ready`` or ``failed``."""
+    """Fork init, as a child of our parent, into new namespaces and groups; it reports ``ready`` or ``failed``."""
     new, joined = 0, {}
     for kind, path in spec.linux.namespaces.items():
         if kind == "mount" and path:
@@ -63,7 +84,7 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
         namespace_fds=joined,
         new_namespaces=new,
         stdio=stdio,
-        program=filter_program(spec, spec.process),
+        program=Confinement.of(spec).filter_program(spec.process),
         reap=spec.annotations.get(INIT_ANNOTATION) == "true",
     )
     ours, theirs = wire.pair()
@@ -72,7 +93,7 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
         with contextlib.ExitStack() as stack:
             if pid_fd is not None:
                 stack.enter_context(namespaces.visiting(pid_fd, "pid"))
-            pid, pidfd = process.clone3(new, cgroup_fd=clone_fd)
+            pid, pidfd = process.clone3(new, cgroup_fd=clone_fd, for_parent=True)
             if pid == 0:
                 ours.close()
                 init.main(plan, theirs)
@@ -84,15 +105,17 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
     return Child(pid, pidfd, ours)
 
 
-def spawn_exec(spec: Spec, wanted: Process, init_pidfd: int, group: Group, stdio: Sequence[int]) -> Child:
+def spawn_exec(
+    confinement: Confinement, process_body: Mapping[str, Any], init_pidfd: int, group: Group, stdio: Sequence[int]
+) -> Child:
     """Fork a further process into a running container; with a terminal it reports the master."""
     plan = enter.Plan(
-        wanted=wanted,
-        namespaces={kind for kind in spec.linux.namespaces if kind != "time"} | {"mount"},
+        process=process_body,
+        namespaces={kind for kind in confinement.namespaces if kind != "time"} | {"mount"},
         init_pidfd=init_pidfd,
         join_fds=group.join_fds(),
         stdio=stdio,
-        program=filter_program(spec, wanted),
+        find_program=confinement.filter_program,
     )
     ours, theirs = wire.pair()
     home_fd = namespaces.open_of("self", "pid")

@@ -25,13 +25,13 @@ _F_SETPIPE_SZ = 1031
 class Stdio:
     """Sources, sink and clients of one process.  Clients may come before the process does."""
 
-    def __init__(self, loop: Loop, *, log: LogFile | None = None) -> None:
+    def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.terminal = False
         self.clients: list[Client] = []
         self.sink: Sink | None = None
         self.on_drained: Callable[[], None] | None = None
-        self._log = log
+        self.log: LogFile | None = None
         self._sources: dict[int, int] = {}  # descriptor: stream number
         self._paused = False
         self.is_open = False
@@ -95,8 +95,8 @@ class Stdio:
             self._ended(fd)
             return False
         number = self._sources[fd]
-        if self._log:
-            self._log.write(_NAMES[number], data)
+        if self.log:
+            self.log.write(_NAMES[number], data)
         chunk = data if self.terminal else struct.pack(">BxxxL", number, len(data)) + data
         for client in list(self.clients):
             if number in client.wants:

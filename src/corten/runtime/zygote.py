@@ -16,7 +16,6 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from corten.kernel import process, wire
@@ -42,9 +41,8 @@ def main(fd: int) -> None:
     daemon = socket.socket(fileno=fd)
     hierarchies = Hierarchies.discover()
 
-    def live(body: dict[str, Any], reply: socket.socket) -> NoReturn:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        shim.main(str(body["bundle"]), str(body["cgroup_parent"]), hierarchies, reply)
+    def live(body: dict[str, Any], reply: socket.socket, helper: socket.socket) -> NoReturn:
+        shim.main(str(body["bundle"]), str(body["cgroup_parent"]), hierarchies, reply, helper)
 
     rehearsal.run()
     gc.collect()
@@ -52,7 +50,7 @@ def main(fd: int) -> None:
     # A collection writes to every object it looks at.  What forks lives shortly or, the shims, makes next to no cycles;
     # they switch it on again once their container runs.
     gc.disable()
-    nursery = Nursery(live, rehearsal.run)
+    nursery = Nursery(live, hierarchies, rehearsal.run)
     wire.send(daemon, {"event": "ready", "pid": os.getpid()})
     poll = select.poll()
     poll.register(daemon, select.POLLIN)
@@ -63,28 +61,20 @@ def main(fd: int) -> None:
         if message is None:
             return
         with message:
-            _serve(message, daemon, nursery, live)
+            _serve(message, daemon, nursery)
 
 
-def _serve(
-    message: wire.Message,
-    daemon: socket.socket,
-    nursery: Nursery,
-    live: Callable[[dict[str, Any], socket.socket], None],
-) -> None:
-    spawns = message.body.get("op") == "spawn"
+def _serve(message: wire.Message, daemon: socket.socket, nursery: Nursery) -> None:
     reply_fd = message.take()
     try:
-        if spawns and nursery.hand_over(message.body, reply_fd):
-            return
-        if os.fork() == 0:
+        if message.body.get("op") == "spawn":
+            if not nursery.hand_over(message.body, reply_fd):
+                nursery.fork_now(message.body, reply_fd, [daemon])
+        elif os.fork() == 0:
             try:
                 daemon.close()
-                reply = socket.socket(fileno=reply_fd)
-                if spawns:
-                    live(message.body, reply)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                errands.main(message, reply)
+                errands.main(message, socket.socket(fileno=reply_fd))
             finally:
                 os._exit(1)
     finally:

@@ -24,6 +24,9 @@ class GroupV1:
     version = 1
 
     def __init__(self, hierarchies: Mapping[str, str], path: str) -> None:
+        if path.count("/") < 2 or ".." in path.split("/"):
+            # Whoever kills and removes by this path must never hold a whole hierarchy.
+            raise ValueError(f"not a container's control group: {path!r}")
         self.path = path
         self._hierarchies = hierarchies
         self._directories = {names: f"{target}{path}" for names, target in hierarchies.items()}

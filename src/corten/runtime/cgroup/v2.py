@@ -26,6 +26,9 @@ class GroupV2:
     version = 2
 
     def __init__(self, mount_point: str, path: str) -> None:
+        if path.count("/") < 2 or ".." in path.split("/"):
+            # Whoever kills and removes by this path must never hold a whole hierarchy.
+            raise ValueError(f"not a container's control group: {path!r}")
         self.path = path
         self._mount_point = mount_point
         self._directory = f"{mount_point}{path}"

@@ -82,10 +82,10 @@ async def serving(
 @asynccontextmanager
 async def answering(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     """A server of the test's own that answers everything with ``handler``; its host:port."""
-    runner = web.ServerRunner(web.Server(handler))  # type: ignore[arg-type]
+    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)  # type: ignore[arg-type]
     await runner.setup()
     sock = listening_socket()
-    await web.SockSite(runner, sock, shutdown_timeout=0.1).start()
+    await web.SockSite(runner, sock).start()
     try:
         yield f"localhost:{sock.getsockname()[1]}"
     finally:

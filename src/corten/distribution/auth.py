@@ -19,7 +19,7 @@ import aiohttp
 from corten.distribution.faults import Answer, NoCredentials
 from corten.distribution.model import Credentials
 from corten.errors import Invalid
-from corten.spec.distribution import Challenge, Scope, parse_challenges, parse_errors
+from corten.spec.distribution import Challenge, Scope, basic_credentials, parse_challenges, parse_errors
 
 _MARGIN = 10.0
 _DEFAULT_LIFETIME = 60.0  # of the token specification
@@ -61,7 +61,7 @@ class Authorizer:
         if challenge.is_basic:
             if not credentials.has_password:
                 raise NoCredentials("no basic auth credentials")
-            return aiohttp.BasicAuth(credentials.username, credentials.password, "utf-8").encode()
+            return basic_credentials(credentials.username, credentials.password)
         key = (host, credentials, " ".join(sorted(map(str, scopes))))
         async with self._locks.setdefault(key, asyncio.Lock()):  # parallel layers ask once
             token = self._tokens.get(key)
@@ -101,7 +101,7 @@ class Authorizer:
         auth = None
         if credentials.has_password:
             query.append(("account", credentials.username))
-            auth = aiohttp.BasicAuth(credentials.username, credentials.password, "utf-8").encode()
+            auth = basic_credentials(credentials.username, credentials.password)
         if offline:
             query += [("offline_token", "true"), ("client_id", _CLIENT_ID)]
         headers = {"Authorization": auth} if auth else {}

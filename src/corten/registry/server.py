@@ -17,6 +17,7 @@ from aiohttp import web
 _READ_BUFFER = 1 << 20
 _KEEPALIVE = 75.0
 _SHUTDOWN = 10.0
+_LINGER = 2.0  # for the rest of a body that was refused: the client should see why
 
 
 class Listener:
@@ -30,6 +31,7 @@ class Listener:
             access_log=None,
             keepalive_timeout=_KEEPALIVE,
             shutdown_timeout=_SHUTDOWN,
+            lingering_time=_LINGER,
             read_bufsize=_READ_BUFFER,
             handle_signals=False,
         )

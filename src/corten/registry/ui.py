@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from corten.registry.auth import Actor, Auth
-from corten.registry.faults import Refused
+from corten.errors import CortenError
+from corten.registry.auth import Actor, Auth, Open
+from corten.registry.faults import Refused, refusal
 from corten.registry.repositories import Repositories, Repository
 from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
@@ -57,15 +58,19 @@ class Pages:
         name, _, reference = path.partition(":") if "@" not in path else path.partition("@")
         try:
             actor = await self.identify(request, None)
-            if actor.is_anonymous and not actor.may(name or "any", "pull"):
-                self._ask()
             if not name:
-                return _page(request, "Repositories", await self._list(actor))
+                visible = [each for each in await self.repositories.names() if actor.may(each, "pull")]
+                if not visible:
+                    self._ask(actor)
+                return _page(request, "Repositories", await self._list(visible))
+            if not actor.may(name, "pull"):
+                self._ask(actor)
             repository = self.repositories.at(name)
             if not is_name(name) or not actor.may(name, "pull") or not await repository.exists():
                 return _page(request, "Not found", "<p>There is no such repository.</p>", status=404)
             body = await _image(request, repository, reference) if reference else await _tags(request, repository)
-        except Refused as refused:
+        except CortenError as error:
+            refused = refusal(error)
             page = _page(request, "Not now", f"<p>{html.escape(refused.message)}</p>", status=refused.status)
             page.headers.update({k: v for k, v in refused.headers.items() if k == "WWW-Authenticate"})
             return page
@@ -73,19 +78,19 @@ class Pages:
             return _page(request, "Not found", "<p>There is no such image.</p>", status=404)
         return _page(request, path, body)
 
-    def _ask(self) -> None:
-        """Browsers can send a password; they cannot fetch tokens."""
-        challenge = 'Basic realm="registry", charset="UTF-8"'
-        raise Refused(ErrorCode.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
+    def _ask(self, actor: Actor) -> None:
+        """Let nobody in particular say who they are.  Browsers can send a password; they cannot fetch tokens."""
+        if actor.is_anonymous and not isinstance(self.auth, Open):
+            challenge = 'Basic realm="registry", charset="UTF-8"'
+            raise Refused(ErrorCode.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
 
-    async def _list(self, actor: Actor) -> str:
+    async def _list(self, names: list[str]) -> str:
         rows = []
-        for name in await self.repositories.names():
-            if actor.may(name, "pull"):
-                repository = self.repositories.at(name)
-                tags = await repository.tags()
-                link = f'<a href="/ui/{quote(name)}">{html.escape(name)}</a>'
-                rows.append(f"<tr><td>{link}</td><td>{len(tags)}</td><td>{size(await repository.usage())}</td></tr>")
+        for name in names:
+            repository = self.repositories.at(name)
+            tags = await repository.tags()
+            link = f'<a href="/ui/{quote(name)}">{html.escape(name)}</a>'
+            rows.append(f"<tr><td>{link}</td><td>{len(tags)}</td><td>{size(await repository.usage())}</td></tr>")
         if not rows:
             return "<p>Nothing has been pushed here yet.</p>"
         return _table(("Repository", "Tags", "Size"), rows)

@@ -27,7 +27,7 @@ from corten.registry.running import Running
 from corten.registry.storage.base import Upload
 from corten.spec import media_types
 from corten.spec.digest import Digest
-from corten.spec.distribution import Challenge, Endpoint, ErrorCode, Kind, parse_challenges
+from corten.spec.distribution import Challenge, Endpoint, ErrorCode, Kind, basic_credentials, parse_challenges
 
 _log = logging.getLogger(__name__)
 _ACCEPT = ", ".join(
@@ -147,7 +147,7 @@ class Mirror:
         if bearer is not None:
             self._tokens[name] = (f"Bearer {await self._fetch_token(bearer, name)}", time.monotonic() + _TOKEN_LIFETIME)
         elif self._options.username:
-            basic = aiohttp.BasicAuth(self._options.username, self._options.password).encode()
+            basic = basic_credentials(self._options.username, self._options.password)
             self._tokens[name] = (basic, time.monotonic() + _TOKEN_LIFETIME)
 
     async def _fetch_token(self, challenge: Challenge, name: str) -> str:
@@ -155,10 +155,10 @@ class Mirror:
         query = {"scope": challenge.parameters.get("scope", f"repository:{name}:pull")}
         if "service" in challenge.parameters:
             query["service"] = challenge.parameters["service"]
-        auth = None
+        headers = {}
         if self._options.username:
-            auth = aiohttp.BasicAuth(self._options.username, self._options.password)
-        async with self._session.get(challenge.parameters.get("realm", ""), params=query, auth=auth) as response:
+            headers["Authorization"] = basic_credentials(self._options.username, self._options.password)
+        async with self._session.get(challenge.parameters.get("realm", ""), params=query, headers=headers) as response:
             if response.status != 200:
                 raise Unavailable(f"token service of the upstream: status {response.status}")
             body = await response.json(content_type=None)

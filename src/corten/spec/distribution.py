@@ -7,6 +7,7 @@ Read next: distribution/client.py (our client), registry/app.py (our server).
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -275,6 +276,11 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
             following = header.find(",", position)
             position = len(header) if following < 0 else following + 1
     return tuple(Challenge(scheme, parameters) for scheme, parameters in challenges)
+
+
+def basic_credentials(user: str, password: str) -> str:
+    """The value of an ``Authorization`` header (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)

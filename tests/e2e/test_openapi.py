@@ -40,7 +40,7 @@ def relaxed(schema: Any) -> Any:
     changed = {
         k: relaxed(v) for k, v in schema.items() if k not in ("example", "format", "x-nullable", "discriminator")
     }
-    if changed.get("type") in NULLABLE and isinstance(changed["type"], str):
+    if isinstance(changed.get("type"), str) and changed["type"] in NULLABLE:
         changed["type"] = [changed["type"], "null"]
         if "enum" in changed:
             changed["enum"] = [*changed["enum"], None, ""]

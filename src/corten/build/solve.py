@@ -47,6 +47,10 @@ class Builder:
 
     async def _build(self, request: BuildRequest, progress: Progress) -> BuildResult:
         recipe = self.plan(request)
+        for warning in recipe.warnings:
+            progress.stream(f"[WARNING]: {warning}\n")
+        if recipe.warnings:
+            progress.stream("[WARNING]: Empty continuation lines will become errors in a future release.\n")
         empty = Path(tempfile.mkdtemp(prefix="empty-", dir=self._ports.scratch))
         try:
             context = open_context(request.context, request.dockerfile_name, empty, apply_ignore=request.apply_ignore)
@@ -64,7 +68,8 @@ class Builder:
         """Parse, and find what the target needs.  Nothing is fetched or run."""
         if not request.dockerfile.strip():
             raise Invalid(f"the Dockerfile ({request.dockerfile_name}) cannot be empty")
-        program = read_program(parse(request.dockerfile))
+        dockerfile = parse(request.dockerfile)
+        program = read_program(dockerfile)
         platforms = self._platforms
         if request.platform:
             platforms = replace(platforms, target=request.platform)
@@ -74,18 +79,17 @@ class Builder:
             stages = list(graph.stages)
             stages[graph.target] = _with_labels(stages[graph.target], request)
             graph = replace(graph, stages=tuple(stages))
-        return Recipe(program, graph, scope)
+        return Recipe(program, graph, scope, tuple(warning.message for warning in dockerfile.warnings))
 
     def _finish(self, request: BuildRequest, recipe: Recipe, state: State, progress: Progress) -> BuildResult:
         image_id = state.image_id
         if not image_id:
             # docker: FROM scratch alone makes no image
             raise Invalid("No image was generated. Is your Dockerfile empty?")
-        warnings: list[str] = []
+        warnings = list(recipe.warnings)
         if unused := not_consumed(request.build_args, recipe.program):
             warnings.append(f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed")
-        for warning in warnings:
-            progress.stream(f"{warning}\n")
+            progress.stream(f"{warnings[-1]}\n")
         progress.aux({"ID": image_id})
         progress.stream(f"Successfully built {short(image_id)}\n")
         return BuildResult(image_id, state.image(), state.chain, state.diff_ids, tuple(warnings))

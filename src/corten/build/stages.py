@@ -37,6 +37,7 @@ class Recipe:
     program: Program
     graph: Graph
     scope: GlobalArgs
+    warnings: tuple[str, ...] = ()
 
     def step_numbers(self) -> tuple[dict[int, int], int]:
         """The number of each needed stage's FROM, and the total, as the classic builder counts."""

@@ -400,3 +400,11 @@ def test_files_that_say_nothing(kitchen: Kitchen) -> None:
     failure, text = fails(kitchen, "FROM nowhere\n")
     assert failure.message.startswith("pull access denied for nowhere")
     assert text == "Step 1/1 : FROM nowhere\n"
+
+
+def test_empty_continuations_are_warned_of(kitchen: Kitchen) -> None:
+    result, text = build(kitchen, "FROM busybox\nRUN echo a \\\n\n b\n")
+    assert text.startswith(
+        "[WARNING]: Empty continuation line found in: RUN echo a  b\n[WARNING]: Empty continuation lines"
+    )
+    assert len(result.warnings) == 1

@@ -11,6 +11,7 @@ links and rules.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -75,8 +76,7 @@ class Ledger:
             if endpoint.network_id not in self.networks:  # the crash was in the middle of a network's removal
                 self._facts.delete(ENDPOINT, key)
                 continue
-            for address in _ips(endpoint):
-                self._pool_of(endpoint.network_id, address).take(address)
+            self._keep_addresses(endpoint)
             self._index(endpoint)
         for container_id, body in self._facts.items(PUBLICATION).items():
             self.publications[container_id] = Publication.from_json(body)
@@ -111,9 +111,7 @@ class Ledger:
         self.networks[network.id] = network
         self._pools[network.id] = _pools(network)
         for endpoint in self.on_network(network.id):
-            for address in _ips(endpoint):
-                if any(address in pool.subnet for pool in self._pools[network.id]):
-                    self._pool_of(network.id, address).take(address)
+            self._keep_addresses(endpoint)
 
     def remove_network(self, network: Network) -> None:
         self.refuse_active(network)
@@ -165,7 +163,9 @@ class Ledger:
 
     def give_back(self, network_id: str, addresses: Iterable[IPAddress]) -> None:
         for address in addresses:
-            self._pool_of(network_id, address).release(address)
+            for pool in self._pools[network_id]:
+                if address in pool.subnet:
+                    pool.release(address)
 
     def put(self, endpoint: Endpoint) -> None:
         """Write an endpoint down, new or changed."""
@@ -205,11 +205,17 @@ class Ledger:
                 names.remove(before)
             names.add(endpoint)
 
-    def _pool_of(self, network_id: str, address: IPAddress) -> AddressPool:
-        for pool in self._pools[network_id]:
-            if address in pool.subnet:
-                return pool
-        raise NotFound(f"no pool of network {network_id} holds {address}")
+    def _keep_addresses(self, endpoint: Endpoint) -> None:
+        """Mark an endpoint's addresses as handed out.
+
+        Where the default bridge got another subnet they are in none, or are its gateway now: the container keeps them
+        until it stops.
+        """
+        for address in _ips(endpoint):
+            for pool in self._pools[endpoint.network_id]:
+                if address in pool.subnet:
+                    with contextlib.suppress(Denied):
+                        pool.take(address)
 
     # ── published ports ────────────────────────────────────────────────────────────────────────────
 

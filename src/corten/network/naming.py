@@ -5,12 +5,10 @@ Owns: one ``Resolver`` for each container on a network with names, made from the
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from corten.network import resolver
 from corten.network.dns import Zone
 from corten.network.ledger import Ledger
 from corten.network.resolver import Forwarder, HostServers, Resolver
@@ -31,17 +29,8 @@ class Naming:
         named = any(networks[each.network_id].has_names for each in self._ledger.of_container(container_id))
         return named and container_id not in self._resolvers
 
-    async def serve(self, container_id: str, made: list[socket.socket]) -> None:
-        """Take over sockets made as ``resolver.WANTED`` says, in the container's namespace with its loopback up."""
-        udp, tcp, control = made
-        try:
-            await asyncio.to_thread(resolver.bind, udp, tcp, control)
-        except BaseException:
-            udp.close()
-            tcp.close()
-            raise
-        finally:
-            control.close()
+    def adopt(self, container_id: str, udp: socket.socket, tcp: socket.socket) -> None:
+        """Serve a container on sockets that ``resolver.bind`` has put in their places."""
         zone = Zone([])
         self._resolvers[container_id] = Resolver(
             lambda: self._zone(container_id, zone), lambda: self._servers(container_id), self._forwarder, [udp, tcp]

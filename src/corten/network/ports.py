@@ -66,11 +66,17 @@ class PortHolder:
         return list(self._held.get(container_id, []))
 
     def take(
-        self, container_id: str, bindings: Sequence[PortBinding], default_host: str, *, ipv6: bool, keep: bool = True
+        self,
+        container_id: str,
+        bindings: Sequence[PortBinding],
+        default_host: str,
+        *,
+        ipv6: bool,
+        hold_all: bool = False,
     ) -> list[PortBinding]:
         """Take all of them or none; raises in Docker's words.  Returns one binding for each host address."""
         taken: list[Held] = []
-        hold = keep and len(bindings) <= LONGEST_HELD_RANGE
+        hold = hold_all or len(bindings) <= LONGEST_HELD_RANGE
         try:
             for binding in bindings:
                 binding.validate()

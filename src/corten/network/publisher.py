@@ -40,7 +40,8 @@ class Publisher:
 
     def reserve(self, container_id: str, name: str, bindings: Sequence[PortBinding]) -> list[PortBinding]:
         try:
-            taken = self._holder.take(container_id, bindings, self._host_for(container_id), ipv6=self._ipv6)
+            host = self._host_for(container_id)
+            taken = self._holder.take(container_id, bindings, host, ipv6=self._ipv6, hold_all=self._host_firewall)
         except Internal as error:
             raise Internal(
                 f"driver failed programming external connectivity on endpoint {name} "

@@ -53,12 +53,18 @@ def _to(port: int) -> netfilter.Statement:
     return statements.destination_nat(IPv4Address(ADDRESS), port)
 
 
-def bind(udp: socket.socket, tcp: socket.socket, control: socket.socket) -> None:
-    """Put the sockets in their places; the namespace's loopback is up."""
+def bind(udp: socket.socket, tcp: socket.socket, control: socket.socket, *, fresh: bool) -> None:
+    """Put the sockets in their places; the namespace's loopback is up.  Closes ``control``.  Blocks.
+
+    ``fresh``: no rules of ours are there yet.  Not deleting what is not there matters: after a deletion, closing an
+    nfnetlink socket waits for an RCU grace period.
+    """
     udp.bind((ADDRESS, 0))
     tcp.bind((ADDRESS, 0))
     rules = redirection(udp.getsockname()[1], tcp.getsockname()[1])
-    Netlink(control).transact(netfilter.begin_batch(), netfilter.replace_table(rules), netfilter.end_batch())
+    requests = netfilter.make_table(rules) if fresh else netfilter.replace_table(rules)
+    with Netlink(control) as netlink:
+        netlink.transact(netfilter.begin_batch(), requests, netfilter.end_batch())
     tcp.listen(64)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
@@ -253,7 +254,9 @@ class Networking:
                     await asyncio.to_thread(_remove_links, [endpoint.link])
                     await self._plug(endpoint, sandbox)
             if self._naming.is_wanted(container_id):
-                await self._naming.serve(container_id, await sandbox.sockets(resolver.WANTED))
+                udp, tcp, control = await sandbox.sockets(resolver.WANTED)
+                await asyncio.to_thread(functools.partial(resolver.bind, udp, tcp, control, fresh=False))
+                self._naming.adopt(container_id, udp, tcp)
 
     async def reconcile(self, running: Collection[str]) -> None:
         """After a daemon restart: release everything of containers that do not run any more."""
@@ -271,9 +274,9 @@ class Networking:
             names = resolver.WANTED if self._naming.is_wanted(endpoint.container_id) else ()
             control, *servers = made = await sandbox.sockets([_ROUTE_SOCKET, *names])
             try:
-                await asyncio.to_thread(_plug_blocking, sandbox, control, link_plan)
+                await asyncio.to_thread(_plug_blocking, sandbox, control, link_plan, servers, not together)
                 if servers:
-                    await self._naming.serve(endpoint.container_id, servers)
+                    self._naming.adopt(endpoint.container_id, servers[0], servers[1])
             except BaseException as error:
                 for each in made:
                     each.close()
@@ -347,8 +350,14 @@ class Networking:
             self._on_repair(words)
 
 
-def _plug_blocking(sandbox: Sandbox, sock: socket.socket, link_plan: plan.PlugPlan | None) -> None:
-    inside = Netlink(sock)
+def _plug_blocking(
+    sandbox: Sandbox,
+    control: socket.socket,
+    link_plan: plan.PlugPlan | None,
+    servers: Sequence[socket.socket],
+    fresh: bool,
+) -> None:
+    inside = Netlink(control)
     if link_plan is None:
         apply.bring_up_loopback(inside)
         return
@@ -358,6 +367,8 @@ def _plug_blocking(sandbox: Sandbox, sock: socket.socket, link_plan: plan.PlugPl
             apply.plug(host, inside, netns_fd, link_plan)
     finally:
         os.close(netns_fd)
+    if servers:
+        resolver.bind(servers[0], servers[1], servers[2], fresh=fresh)
 
 
 def _unplug_blocking(sock: socket.socket, interface: str, remaining: plan.Gateways) -> None:

@@ -35,24 +35,24 @@ def test_published_ports_answer_on_every_address_of_the_host(facts: MemoryFacts,
             web, other = namespaces(), namespaces()
             await net.connect("bridge", web.container_id, web, EndpointSpec(container_name="web"))
             await net.connect("bridge", other.container_id, other, EndpointSpec(container_name="other"))
-            wanted = [PortBinding(80, host_port=18080), PortBinding(53, "udp", host_port=18053)]
+            wanted = [PortBinding(80, host_port=27080), PortBinding(53, "udp", host_port=27053)]
             bound = await net.publish(web.container_id, "web", wanted)
-            assert {(each.host_ip, each.host_port) for each in bound if each.protocol == "tcp"} >= {("0.0.0.0", 18080)}
+            assert {(each.host_ip, each.host_port) for each in bound if each.protocol == "tcp"} >= {("0.0.0.0", 27080)}
             web.serve("0.0.0.0", 80, "web")
             web.serve("0.0.0.0", 53, "dns", "udp")
             address = str(net.endpoints_of(web.container_id)[0].ipv4).split("/")[0]
             own = host_address()
             for host in ("127.0.0.1", own, "::1", "10.213.0.1"):
-                assert (await fetch_async(host, 18080)).startswith("web"), host
-                assert (await fetch_async(host, 18053, protocol="udp")).startswith("dns"), host
-            assert (await fetch_async(own, 18080)) == f"web {own}", "the host's address is not hidden"
+                assert (await fetch_async(host, 27080)).startswith("web"), host
+                assert (await fetch_async(host, 27053, protocol="udp")).startswith("dns"), host
+            assert (await fetch_async(own, 27080)) == f"web {own}", "the host's address is not hidden"
             for client in (other, web):  # a neighbour, and the container itself: hairpin
-                assert (await inside(client, own, 18080)).startswith("web")
+                assert (await inside(client, own, 27080)).startswith("web")
             assert (await inside(other, address, 80)).startswith("web")
             # a container must not reach the host's loopback through the bridge
-            assert not (await inside(other, "127.0.0.1", 18080)).startswith("web")
+            assert not (await inside(other, "127.0.0.1", 27080)).startswith("web")
             await net.release(web.container_id)
-            assert await fetch_async("127.0.0.1", 18080) == "ConnectionRefusedError"
+            assert await fetch_async("127.0.0.1", 27080) == "ConnectionRefusedError"
 
     asyncio.run(story())
 
@@ -60,18 +60,18 @@ def test_published_ports_answer_on_every_address_of_the_host(facts: MemoryFacts,
 def test_a_port_that_is_taken_is_refused_before_anything_starts(facts: MemoryFacts, namespaces: Make) -> None:
     async def story() -> None:
         async with daemon(facts, "b") as net:
-            await net.reserve("1" * 64, "first", [PortBinding(80, host_port=18081)])
-            with pytest.raises(Internal, match=r"endpoint second .*Bind for 0\.0\.0\.0:18081 failed: port is already"):
+            await net.reserve("1" * 64, "first", [PortBinding(80, host_port=27081)])
+            with pytest.raises(Internal, match=r"endpoint second .*Bind for 0\.0\.0\.0:27081 failed: port is already"):
                 await net.reserve(
-                    "2" * 64, "second", [PortBinding(81, host_port=18082), PortBinding(80, host_port=18081)]
+                    "2" * 64, "second", [PortBinding(81, host_port=27082), PortBinding(80, host_port=27081)]
                 )
-            await net.reserve("3" * 64, "third", [PortBinding(80, host_port=18082)])  # nothing of the second stayed
-            with socket.create_server(("127.0.0.1", 18083)), pytest.raises(Internal, match="address already in use"):
-                await net.reserve("4" * 64, "fourth", [PortBinding(80, host_port=18083)])
+            await net.reserve("3" * 64, "third", [PortBinding(80, host_port=27082)])  # nothing of the second stayed
+            with socket.create_server(("127.0.0.1", 27083)), pytest.raises(Internal, match="address already in use"):
+                await net.reserve("4" * 64, "fourth", [PortBinding(80, host_port=27083)])
             free = await net.reserve("5" * 64, "fifth", [PortBinding(80), PortBinding(81)])
             assert len({each.host_port for each in free}) == 2
-            ranged = await net.reserve("6" * 64, "sixth", [PortBinding(80, host_port=18081, host_port_end=18089)])
-            assert ranged[0].host_port == 18083
+            ranged = await net.reserve("6" * 64, "sixth", [PortBinding(80, host_port=27081, host_port_end=27089)])
+            assert ranged[0].host_port == 27083
             for number in range(1, 7):
                 await net.release(str(number) * 64)
 
@@ -102,7 +102,7 @@ def test_networks_are_cut_off_from_one_another(facts: MemoryFacts, namespaces: M
                 namespace.serve("0.0.0.0", 80, name)
                 assert endpoint.ipv4 is not None
                 placed[name] = (namespace, str(endpoint.ipv4.ip))
-            await net.publish(placed["b1"][0].container_id, "b1", [PortBinding(80, host_port=18084)])
+            await net.publish(placed["b1"][0].container_id, "b1", [PortBinding(80, host_port=27084)])
             reach = {
                 ("r1", "r2"): True,
                 ("r1", "b1"): False,
@@ -117,8 +117,8 @@ def test_networks_are_cut_off_from_one_another(facts: MemoryFacts, namespaces: M
                 answer = await inside(placed[source][0], placed[target][1], 80, timeout=0.4)
                 assert answer.startswith(target) is expected, (source, target, answer)
             own = host_address()
-            assert (await inside(placed["r1"][0], own, 18084)).startswith("b1"), "published is published for all"
-            assert not (await inside(placed["s1"][0], own, 18084, timeout=0.4)).startswith("b1"), "internal is sealed"
+            assert (await inside(placed["r1"][0], own, 27084)).startswith("b1"), "published is published for all"
+            assert not (await inside(placed["s1"][0], own, 27084, timeout=0.4)).startswith("b1"), "internal is sealed"
             assert (await fetch_async(placed["s1"][1], 80)).startswith("s1"), "the host itself reaches its containers"
 
     asyncio.run(story())
@@ -147,8 +147,8 @@ def test_ipv6_network_static_addresses_and_several_networks(facts: MemoryFacts, 
                 await net.connect("dual", "7" * 64, None, EndpointSpec(ipv4="10.215.1.7"))
             with pytest.raises(Invalid, match="user configured subnets"):
                 await net.connect("plain", "7" * 64, None, EndpointSpec(ipv4="10.215.1.7"))
-            await net.publish(two.container_id, "two", [PortBinding(80, host_port=18085)])
-            assert (await fetch_async("::1", 18085)).startswith("six")
+            await net.publish(two.container_id, "two", [PortBinding(80, host_port=27085)])
+            assert (await fetch_async("::1", 27085)).startswith("six")
             # a second network, with the default route by priority, and off again
             extra = await net.connect("plain", one.container_id, one, EndpointSpec(gw_priority=5, container_name="one"))
             assert extra.interface == "eth1"

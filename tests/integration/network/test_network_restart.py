@@ -39,11 +39,11 @@ def test_everything_is_there_again_after_a_restart(facts: MemoryFacts, namespace
         endpoint = await first.connect("app", web.container_id, web, spec)
         await first.connect("app", gone.container_id, gone, EndpointSpec(container_name="gone"))
         web.serve("0.0.0.0", 80, "web")
-        await first.publish(web.container_id, "web", [PortBinding(80, host_port=18086)])
-        await first.publish(gone.container_id, "gone", [PortBinding(80, host_port=18087)])
+        await first.publish(web.container_id, "web", [PortBinding(80, host_port=27086)])
+        await first.publish(gone.container_id, "gone", [PortBinding(80, host_port=27087)])
         before = listing("corten-test-r")
         await first.close()
-        assert (await fetch_async("127.0.0.1", 18086)).startswith("web"), "rules work without the daemon"
+        assert (await fetch_async("127.0.0.1", 27086)).startswith("web"), "rules work without the daemon"
         async with daemon(facts, "r") as second:
             assert listing("corten-test-r") == before
             await second.restore(web.container_id, web)
@@ -51,8 +51,8 @@ def test_everything_is_there_again_after_a_restart(facts: MemoryFacts, namespace
             assert second.endpoints_of(web.container_id) == [endpoint]
             assert second.endpoints_of(gone.container_id) == []
             for host in ("127.0.0.1", "::1"):
-                assert (await fetch_async(host, 18086)).startswith("web"), host
-            assert not any("18087" in line for line in listing("corten-test-r"))
+                assert (await fetch_async(host, 27086)).startswith("web"), host
+            assert not any("27087" in line for line in listing("corten-test-r"))
             newcomer = await second.connect("app", "9" * 64, None, EndpointSpec())
             assert newcomer.ipv4 != endpoint.ipv4
 

@@ -161,11 +161,16 @@ class Table:
 
 def replace_table(table: Table) -> list[Request]:
     """The requests of a batch that puts a table in place of what had its name."""
-    requests = [
+    return [
         add_table(table.family, table.name),  # so that the deletion never fails
         delete_table(table.family, table.name),
-        add_table(table.family, table.name),
+        *make_table(table),
     ]
+
+
+def make_table(table: Table) -> list[Request]:
+    """The requests of a batch that makes a table which is not there yet."""
+    requests = [add_table(table.family, table.name)]
     for each in table.sets:
         requests.append(add_set(table, each))
         requests += add_elements(table, each, each.elements)

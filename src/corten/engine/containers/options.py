@@ -90,6 +90,8 @@ def read_host_config(body: Mapping[str, Any], defaults: Defaults) -> dict[str, A
         host["Init"] = True
     if host["PidsLimit"] is not None and host["PidsLimit"] <= 0:
         host["PidsLimit"] = None
+    if host["MemorySwappiness"] == -1:
+        host["MemorySwappiness"] = None
     if host["Memory"] > 0 and host["MemorySwap"] == 0:
         host["MemorySwap"] = host["Memory"] * 2
     host["MaskedPaths"], host["ReadonlyPaths"] = security.hidden_paths(host)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from corten.server.request import Handler, engine, reply
+from corten.errors import NotFound
+from corten.server.request import Handler, engine, param, reply
 
 
 async def system_ping(request: web.Request) -> web.StreamResponse:
@@ -34,9 +35,21 @@ async def plugin_list(request: web.Request) -> web.StreamResponse:
     return reply([])
 
 
+async def plugin_absent(request: web.Request) -> web.StreamResponse:
+    """Any operation on one plugin: there is none of that name."""
+    raise NotFound(f'plugin "{param(request, "name")}" not found')
+
+
 HANDLERS: dict[str, Handler] = {
     "system_ping": system_ping,
     "system_version": system_version,
     "system_info": system_info,
     "plugin_list": plugin_list,
+    "plugin_inspect": plugin_absent,
+    "plugin_enable": plugin_absent,
+    "plugin_disable": plugin_absent,
+    "plugin_remove": plugin_absent,
+    "plugin_set": plugin_absent,
+    "plugin_push": plugin_absent,
+    "plugin_upgrade": plugin_absent,
 }

@@ -57,10 +57,10 @@ class Reference:
         name, digest = _split_digest(text)
         registry, remainder = _split_registry(name)
         repository, colon, tag = remainder.partition(":")
-        if repository != repository.lower():
-            raise Invalid(f"{BAD_FORMAT}: repository name ({repository[:NAME_MAX]}) must be lowercase")
         if registry == DEFAULT_REGISTRY and "/" not in repository:
             repository = OFFICIAL + repository
+        if repository != repository.lower():
+            raise Invalid(f"{BAD_FORMAT}: repository name ({repository[:NAME_MAX]}) must be lowercase")
         if colon and not tag:
             raise Invalid(BAD_FORMAT)
         return cls(registry, repository, tag or (None if digest else default_tag), digest)

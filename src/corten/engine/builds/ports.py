@@ -17,7 +17,7 @@ from corten.spec.digest import Digest
 from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.images import ImageRecord
-from corten.store.snapshots.base import Snapshots
+from corten.store.snapshots.base import Snapshots, Usage
 from corten.store.workers import Workers
 
 
@@ -80,6 +80,7 @@ class StepLayers:
     async def diff(self, key: str) -> DiffResult:
         """Print the changes, only to know their digest."""
         packed = await self._workers.pack(self._snapshots.upper(key))
+        self._snapshots.note_usage(key, Usage(packed.size, packed.inodes))
         return DiffResult(str(packed.diff_id), packed.size, packed.empty)
 
 

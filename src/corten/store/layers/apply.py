@@ -113,6 +113,8 @@ def apply(
             applier.finish()
             if expected is not None and inflow.plain != expected:
                 raise Invalid(f"invalid layer: expected diff ID {expected}, got {inflow.plain}")
+            if writer is not None and writer.lost and not isinstance(source, int):
+                _keep_whole(source, writer, limit)
             return Applied(
                 diff_id=inflow.plain,
                 digest=inflow.packed,
@@ -128,6 +130,14 @@ def apply(
     finally:
         if writer:
             writer.close()
+
+
+def _keep_whole(source: Extent | str | os.PathLike[str], writer: RecipeWriter, limit: int) -> None:
+    """A tar whose bytes are not all in files: its recipe is the tar itself."""
+    writer.start_over()
+    with Inflow(source, limit=limit) as inflow:
+        for chunk in inflow:
+            writer.raw(chunk)
 
 
 class _Applier:

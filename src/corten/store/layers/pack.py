@@ -106,7 +106,10 @@ class _Packer:
                 pending.pop()
                 continue
             child, printed = f"{path}/{name}", above + os.fsencode(name)
-            found = os.lstat(child)
+            try:
+                found = os.lstat(child)
+            except FileNotFoundError:
+                continue  # a running container may delete while we look
             self.inodes += 1
             if is_whiteout(found):
                 self._whiteout(above + WHITEOUT.encode() + os.fsencode(name))

@@ -6,7 +6,7 @@ rest is kept: headers, padding, and references, as zstd-compressed records
     R <u32 length> <bytes>                    these bytes
     F <u16 length> <path> <u64 size>          the data of this file
 
-A tar that cannot be told so (sparse files, entries that replace one another) has no recipe; its blob must be kept.
+A tar that cannot be told so (sparse files, entries that replace one another) is kept whole, as records of bytes.
 Owns: the recipe files.  Who reads them: print_tar(), and layers/pack.py for layers that were made here.
 """
 
@@ -59,8 +59,21 @@ class RecipeWriter:
         """Bytes went by that cannot be found again."""
         self._lost = True
 
+    @property
+    def lost(self) -> bool:
+        """Is something missing?"""
+        return self._lost
+
+    def start_over(self) -> None:
+        """Forget all that was taken: the whole tar follows as raw bytes."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._out = zstandard.ZstdCompressor(level=3).stream_writer(self._file)
+        self._raw = bytearray()
+        self._lost = False
+
     def commit(self) -> bool:
-        """Keep the recipe, if it tells everything."""
+        """Make the recipe appear, if it tells everything."""
         if self._lost:
             return False
         self._flush()

@@ -105,6 +105,9 @@ class Snapshots(Protocol):
     def usage(self, key: str) -> Usage:
         """Of itself alone; kept once counted for committed ones."""
 
+    def note_usage(self, key: str, usage: Usage) -> None:
+        """Whoever has counted an active snapshot spares counting it when it is committed."""
+
     def upper(self, key: str) -> Path:
         """The directory of its own changes, in overlay's form (whiteouts are 0/0 devices)."""
 

@@ -36,6 +36,10 @@ class Driver:
         """Is there one?"""
         return self._records.find(key) is not None
 
+    def note_usage(self, key: str, usage: Usage) -> None:
+        """Kept until it is committed."""
+        self._records.note_usage(key, usage)
+
     def walk(self) -> Iterator[Info]:
         """Every snapshot, parents before children."""
         return self._records.walk()

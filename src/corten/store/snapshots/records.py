@@ -114,7 +114,8 @@ class Records:
                 self.database.execute("DELETE FROM snapshots WHERE driver = ? AND key = ?", (self._driver, key))
                 return number
             self.database.execute(
-                "UPDATE snapshots SET key = ?, kind = ?, volatile = 0, created = ?, size = ?, inodes = ?"
+                "UPDATE snapshots SET key = ?, kind = ?, volatile = 0, created = ?, size = coalesce(?, size),"
+                " inodes = coalesce(?, inodes)"
                 " WHERE driver = ? AND key = ?",
                 (
                     name,
@@ -147,7 +148,7 @@ class Records:
         )
         if row is None:
             raise NotFound(f"snapshot {key}: not found")
-        if row["size"] is not None:
+        if row["size"] is not None and row["kind"] == Kind.COMMITTED.value:
             return Usage(row["size"], row["inodes"])
         found = count()
         if row["kind"] == Kind.COMMITTED.value:
@@ -156,6 +157,13 @@ class Records:
                 (found.size, found.inodes, self._driver, key),
             )
         return found
+
+    def note_usage(self, key: str, usage: Usage) -> None:
+        """Keep what somebody counted of an active snapshot until it is committed."""
+        self.database.execute(
+            "UPDATE snapshots SET size = ?, inodes = ? WHERE driver = ? AND key = ?",
+            (usage.size, usage.inodes, self._driver, key),
+        )
 
     def walk(self) -> Iterator[Info]:
         """Every record, parents before children."""

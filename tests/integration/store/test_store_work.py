@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -425,3 +426,25 @@ asyncio.run(main())
             assert await store.faults() == []
 
     asyncio.run(afterwards())
+
+
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo")
+async def test_other_tools_read_and_write_our_archives(tmp_path: Path) -> None:
+    (tmp_path / "l.tar").write_bytes(LAYERS[0])
+    async with open_store(tmp_path / "one") as store:
+        diff_id, _ = await store.unpacker.unpack_layer(tmp_path / "l.tar", None, None)
+        config = json.dumps(
+            {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [str(diff_id)]}}
+        )
+        id = store.images.add(config.encode())
+        await store.saver.save([Saved(store.images.get(id), [Reference.parse("x/y:1")])], tmp_path / "saved.tar")
+        for source in ("docker-archive", "oci-archive"):
+            for form in ("docker-archive", "oci-archive"):
+                out = tmp_path / f"{source}-{form}.tar"
+                given, wanted = f"{source}:{tmp_path / 'saved.tar'}", f"{form}:{out}:a/b:2"
+                command = ["skopeo", "copy", "--insecure-policy", given, wanted]
+                subprocess.run(command, check=True, capture_output=True)
+                async with open_store(tmp_path / out.stem) as other:
+                    (loaded,) = await load_all(other, out, tmp_path / f"s-{out.stem}")
+                    assert other.images.config(loaded).diff_ids == (diff_id,)
+                    assert await other.faults() == []

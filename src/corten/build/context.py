@@ -15,7 +15,7 @@ from pathlib import Path
 
 from corten.build.dockerfile import go, ignore
 from corten.build.dockerfile.ignore import Matcher
-from corten.build.filetree import Filter, Filters, Found, walk
+from corten.build.filetree import MAX_DEPTH, Filter, Filters, Found, walk
 from corten.errors import Invalid, NotFound
 from corten.kernel.paths import Root
 
@@ -99,6 +99,8 @@ class SourceTree:
         """``**`` stands for any number of directories (COPY --parents)."""
         if part != "**":
             return [prefix + name for name in names if go.match(part.replace("**", "*"), name)]
+        if prefix.count("/") > MAX_DEPTH:
+            raise Invalid(f"directories are nested more than {MAX_DEPTH} deep: {prefix[:80]}...")
         found = [prefix.rstrip("/")]
         for name in names:
             status = self.root.stat(prefix + name, follow=False)

@@ -13,8 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from corten.build.dockerfile.ignore import Matcher, ParentMatches
+from corten.errors import Invalid
 
 READ_SIZE = 1 << 20
+MAX_DEPTH = 400
+"""Directories in one another; each costs a descriptor and a frame while a walk is inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ def _walk(
             owed.clear()
             yield found
         if found.is_directory:
+            if path.count("/") >= MAX_DEPTH:
+                raise Invalid(f"directories are nested more than {MAX_DEPTH} deep: {path[:80]}...")
             child_fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
             try:
                 yield from _walk(child_fd, f"{path}/", filters, below, owed)

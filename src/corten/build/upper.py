@@ -85,10 +85,15 @@ def _lowers(mounts: Sequence[MountLike]) -> list[str]:
 def clamp_times(upper: Path, epoch: int) -> None:
     """Nothing in the layer is younger than the epoch (SOURCE_DATE_EPOCH)."""
     limit = epoch * 1_000_000_000
-    for directory, names, files in os.walk(upper, topdown=False):
-        for name in (*files, *names):
-            _clamp(os.path.join(directory, name), limit)
-    _clamp(str(upper), limit)
+    found, pending = [str(upper)], [str(upper)]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                found.append(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+    for path in reversed(found):
+        _clamp(path, limit)
 
 
 def _clamp(path: str, limit: int) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -408,3 +409,19 @@ def test_empty_continuations_are_warned_of(kitchen: Kitchen) -> None:
         "[WARNING]: Empty continuation line found in: RUN echo a  b\n[WARNING]: Empty continuation lines"
     )
     assert len(result.warnings) == 1
+
+
+def test_trees_too_deep_are_refused(kitchen: Kitchen, context: Path) -> None:
+    fd = os.open(context, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    try:
+        for line in ("COPY . /x", "COPY --parents **/f /x/"):
+            failure, _ = fails(kitchen, f"FROM busybox\n{line}\n", context)
+            assert "nested more than 400 deep" in failure.message
+    finally:
+        subprocess.run(["rm", "-r", context / "d"], check=True)

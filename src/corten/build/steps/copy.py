@@ -25,7 +25,7 @@ from corten.build.owners import find_owner
 from corten.build.ports import Progress
 from corten.build.steps.base import NOP, Inputs, Kitchen, Stack, State
 from corten.build.transfer import Owner, Transfer
-from corten.errors import CortenError, Invalid
+from corten.errors import CortenError, Internal, Invalid
 from corten.kernel.paths import Root
 
 
@@ -78,7 +78,7 @@ class CopyStep:
         except CortenError as failure:
             raise type(failure)(f"{op.name} failed: {failure.message}", hint=failure.hint) from None
         except OSError as failure:
-            raise Invalid(f"{op.name} failed: {failure.strerror}: {failure.filename}") from failure
+            raise Internal(f"{op.name} failed: {failure}") from failure
 
     async def _choose(self, kitchen: Kitchen, op: CopyOp, stack: Stack, out: Progress) -> list[Chosen]:
         chosen: list[Chosen] = []

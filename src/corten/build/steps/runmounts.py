@@ -81,6 +81,8 @@ async def _piece(kitchen: Kitchen, each: MountOp, stack: AsyncExitStack, out: Pr
 def _context_piece(kitchen: Kitchen, tree: SourceTree, source: str, stack: AsyncExitStack) -> Piece:
     item = tree.find(source)[0]
     host = os.path.join(os.readlink(f"/proc/self/fd/{tree.root.fd}"), item.path)
+    if not item.path:
+        os.chmod(host, 0o755)  # the directory is the build's own and may be closed; a user in the step must see inside
     if not (item.is_directory and tree.matcher):
         return Piece((host.rstrip("/"),), item.is_directory)
     # What the ignore file leaves out must not be seen: show a copy without it.

@@ -75,7 +75,11 @@ def test_every_instruction(daemon: Daemon, tmp_path: Path) -> None:
 def test_the_cache(daemon: Daemon, tmp_path: Path) -> None:
     write(
         tmp_path,
-        {"Dockerfile": "FROM busybox\nCOPY one /\nRUN cat /proc/sys/kernel/random/uuid > /stamp\nCOPY two /\n", "one": "1", "two": "2"},
+        {
+            "Dockerfile": "FROM busybox\nCOPY one /\nRUN cat /proc/sys/kernel/random/uuid > /stamp\nCOPY two /\n",
+            "one": "1",
+            "two": "2",
+        },
     )
 
     def build(*flags: str) -> tuple[str, int]:

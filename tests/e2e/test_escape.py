@@ -32,7 +32,7 @@ REFUSED = {
     "write-release-agent": "for f in /sys/fs/cgroup/*/release_agent; do echo /tmp/x > $f || exit 1; done",
     "mount-a-cgroup": "mkdir /tmp/c && mount -t cgroup -o memory cgroup /tmp/c",
     "load-a-module": "insmod /bin/busybox",
-    "set-the-clock": "date -s 2001-01-01",
+    "set-the-clock": "date -s 2001-01-01; [ $(date +%Y) = 2001 ]",
     "set-the-hosts-name": "hostname pwned",
     "reboot": "reboot -f",
     "swap": "swapon /bin/busybox",
@@ -59,13 +59,9 @@ def test_masked_paths_are_empty(daemon: Daemon) -> None:
 
 def test_no_descriptor_is_passed_in(daemon: Daemon) -> None:
     """ls has its own descriptor of the directory as number 3."""
-    listing = inside(daemon, "ls -l /proc/self/fd")
-    numbers = [line.split(" -> ")[0].split()[-1] for line in listing.splitlines() if " -> " in line]
-    assert sorted(numbers) == ["0", "1", "2", "3"], listing
+    assert inside(daemon, "ls /proc/self/fd").split() == ["0", "1", "2", "3"]
     daemon.docker("run", "-d", "--name", "host", "busybox", "sleep", "100")
-    listing = daemon.docker("exec", "host", "ls", "-l", "/proc/self/fd").stdout
-    numbers = [line.split(" -> ")[0].split()[-1] for line in listing.splitlines() if " -> " in line]
-    assert sorted(numbers) == ["0", "1", "2", "3"], listing
+    assert daemon.docker("exec", "host", "ls", "/proc/self/fd").stdout.split() == ["0", "1", "2", "3"]
 
 
 def test_the_engines_interpreter_cannot_be_overwritten(daemon: Daemon) -> None:

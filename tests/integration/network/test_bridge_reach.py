@@ -189,3 +189,31 @@ def test_a_range_of_ports_is_one_element(facts: MemoryFacts, namespaces: Make) -
             assert not (await fetch_async(host_address(), 21234)).startswith("ranged"), "not further than asked"
 
     asyncio.run(story())
+
+
+def test_a_client_that_keeps_its_port_reaches_the_new_container(facts: MemoryFacts, namespaces: Make) -> None:
+    """UDP: the flow to the container that had the port before must be forgotten."""
+
+    async def story() -> None:
+        async with daemon(facts, "g") as net:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(1)
+                client.connect(("127.0.0.1", 27086))
+
+                def ask() -> str:
+                    client.send(b"?")
+                    return client.recv(100).decode()
+
+                for name in ("old", "new"):
+                    box = namespaces()
+                    placeholder = await net.connect("bridge", name * 20, None, EndpointSpec())
+                    await net.connect("bridge", box.container_id, box, EndpointSpec(container_name=name))
+                    await net.publish(box.container_id, name, [PortBinding(53, "udp", host_port=27086)])
+                    box.serve("0.0.0.0", 53, name, "udp")
+                    await asyncio.sleep(0.1)
+                    assert (await asyncio.to_thread(ask)).startswith(name)
+                    assert placeholder.ipv4 is not None  # so that the second one gets another address
+                    await net.release(box.container_id)
+                    await asyncio.sleep(0.1)
+
+    asyncio.run(story())

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from corten.errors import Conflict, Internal, Invalid, NotFound
+from corten.spec import media_types
 from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
-from corten.spec.image import chain_ids
+from corten.spec.image import Index, chain_ids
 from corten.spec.reference import Reference
 from corten.store.collect import Collector
 from corten.store.content import Content, Ingest
@@ -297,3 +298,23 @@ def test_active_snapshots_hold_their_parents(store: Store) -> None:
 def test_leases_expire(store: Store) -> None:
     store.leases.create(seconds=-1).hold_snapshot("x")
     assert store.leases.held() == (set(), set())
+
+
+def test_other_tools_see_tagged_manifests(store: Store) -> None:
+    """The content store is an OCI layout: index.json names what was pulled or pushed, and only that."""
+
+    def index() -> Index:
+        return Index.parse((store.layout.content / "index.json").read_bytes())
+
+    assert index().manifests == ()
+    id, built = store.image("a"), store.image("b")
+    store.images.tag(Reference.parse("built"), built)
+    store.images.tag(Reference.parse("x:1"), id)
+    assert index().manifests == ()
+    manifest = Descriptor(media_types.OCI_MANIFEST, Digest.of(b"m"), 1)
+    store.images.add(store.images.config(id).to_bytes(), manifest=manifest)
+    (found,) = index().manifests
+    assert found.digest == manifest.digest
+    assert found.annotations == {"org.opencontainers.image.ref.name": "docker.io/library/x:1"}
+    store.images.untag(Reference.parse("x:1"))
+    assert index().manifests == ()

@@ -11,15 +11,15 @@ import json
 import re
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sqlite3 import Row
 
 from corten.errors import CortenError, Invalid, NotFound
-from corten.spec.descriptor import Descriptor
+from corten.spec.descriptor import ANNOTATION_REF_NAME, Descriptor
 from corten.spec.digest import Digest
-from corten.spec.image import ImageConfig, chain_ids
+from corten.spec.image import ImageConfig, Index, chain_ids
 from corten.spec.reference import Reference
-from corten.store.content import Content
+from corten.store.content import Content, replace_file
 from corten.store.db import Database
 from corten.store.snapshots.base import Snapshots
 
@@ -55,6 +55,8 @@ class Images:
         self._snapshots = snapshots
         # Configs never change under their digest: parsed once.
         self._configs: dict[Digest, ImageConfig] = {}
+        self._index = b""
+        self._write_index()
 
     def transaction(self) -> AbstractContextManager[None]:
         """All of what is done inside, or nothing.  Never await inside."""
@@ -74,6 +76,8 @@ class Images:
             " parent = coalesce(excluded.parent, parent), manifest = coalesce(excluded.manifest, manifest)",
             (str(id), str(parent) if parent else None, printed, time.time()),
         )
+        if manifest is not None:
+            self._write_index()
         return id
 
     def get(self, id: Digest) -> ImageRecord:
@@ -120,6 +124,7 @@ class Images:
         if not self._database.execute("DELETE FROM images WHERE id = ?", (str(id),)):
             raise NotFound(f"No such image: {id}")
         self._configs.pop(id, None)
+        self._write_index()
 
     def config(self, id: Digest) -> ImageConfig:
         """The config with this digest."""
@@ -148,6 +153,7 @@ class Images:
             self._database.execute("UPDATE images SET last_tagged = ? WHERE id = ?", (time.time(), str(id)))
             if digest is not None:
                 self.record_digest(reference, digest, id)
+        self._write_index()
         before = Digest.parse(row["image"]) if row else None
         return before if before != id else None
 
@@ -159,9 +165,10 @@ class Images:
                     "DELETE FROM repo_digests WHERE name = ? AND digest = ?", (reference.name, str(reference.digest))
                 )
             )
-        return bool(
-            self._database.execute("DELETE FROM tags WHERE name = ? AND tag = ?", (reference.name, reference.tag or ""))
-        )
+        sql = "DELETE FROM tags WHERE name = ? AND tag = ?"
+        gone = self._database.execute(sql, (reference.name, reference.tag or ""))
+        self._write_index()
+        return bool(gone)
 
     def record_digest(self, reference: Reference, digest: Digest, id: Digest) -> None:
         """Note that the repository of ``reference`` knows image ``id`` by the manifest ``digest``."""
@@ -202,6 +209,22 @@ class Images:
     def _require(self, id: Digest) -> None:
         if self._database.row("SELECT id FROM images WHERE id = ?", (str(id),)) is None:
             raise NotFound(f"No such image: {id}")
+
+    def _write_index(self) -> None:
+        """Tell other tools, in the layout's index.json, which manifests are here and what they are called."""
+        rows = self._database.rows(
+            "SELECT tags.name, tags.tag, images.manifest FROM tags JOIN images ON images.id = tags.image"
+            " WHERE images.manifest IS NOT NULL ORDER BY tags.name, tags.tag"
+        )
+        manifests = []
+        for row in rows:
+            manifest = Descriptor.parse(json.loads(row["manifest"]))
+            name = {ANNOTATION_REF_NAME: f"{row['name']}:{row['tag']}"}
+            manifests.append(replace(manifest, annotations={**manifest.annotations, **name}))
+        data = Index(tuple(manifests)).to_bytes()
+        if data != self._index:
+            replace_file(self._content.root / "index.json", data)
+            self._index = data
 
     def _by_reference(self, reference: Reference) -> Digest | None:
         if reference.digest is not None:

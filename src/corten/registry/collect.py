@@ -12,6 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+from corten.errors import Conflict
 from corten.registry.config import CollectOptions
 from corten.registry.manifest import Reading
 from corten.registry.metrics import Metrics
@@ -20,6 +21,7 @@ from corten.spec.digest import Digest
 
 _log = logging.getLogger(__name__)
 _RETRY = 60.0
+_CLOCK_GRAIN = 0.05  # file systems stamp with a clock that lags by some milliseconds
 
 
 @dataclass(slots=True)
@@ -73,11 +75,14 @@ class Collector:
         for upload_id, modified in await self._driver.uploads():
             if time.time() - modified < self._options.uploads_after:
                 continue
-            done.uploads += 1
-            if not dry_run:
+            try:
                 upload = await self._driver.open_upload(upload_id)
-                if upload is not None:
-                    await upload.abort()
+            except Conflict:  # somebody is writing it after all
+                continue
+            if upload is None:
+                continue
+            done.uploads += 1
+            await (upload.close() if dry_run else upload.abort())
 
     async def _untagged(self, repository: Repository, done: Collected, dry_run: bool) -> None:
         """Manifests that no tag, no index and no living subject keeps."""
@@ -144,14 +149,15 @@ class Collector:
             await self._driver.prune(repository.key)
 
     async def _blobs(self, done: Collected, dry_run: bool) -> None:
-        """Bytes that no repository holds."""
+        """Bytes that no repository holds, nor has come to hold since we looked."""
+        since = time.time() - _CLOCK_GRAIN
         held = await self._held()
         for algorithm in await self._driver.children("blobs"):
             for shelf in await self._driver.children(f"blobs/{algorithm}"):
                 for name in await self._driver.children(f"blobs/{algorithm}/{shelf}"):
                     digest = Digest(algorithm, name)
-                    if digest not in held and await self._is_old(digest):
-                        await self._remove(digest, done, dry_run)
+                    if digest not in held and await self._is_old(digest, since):
+                        await self._remove(digest, since, done, dry_run)
 
     async def _held(self) -> set[Digest]:
         held: set[Digest] = set()
@@ -160,14 +166,14 @@ class Collector:
             held.update(await repository.blobs(), await repository.manifests())
         return held
 
-    async def _is_old(self, digest: Digest) -> bool:
+    async def _is_old(self, digest: Digest, since: float) -> bool:
         found = await self._driver.stat(blob_key(digest))
-        return found is not None and time.time() - found.modified >= self._options.grace
+        return found is not None and found.modified < min(since, time.time() - self._options.grace)
 
-    async def _remove(self, digest: Digest, done: Collected, dry_run: bool) -> None:
+    async def _remove(self, digest: Digest, since: float, done: Collected, dry_run: bool) -> None:
         async with self._driver.exclusive():
             found = await self._driver.stat(blob_key(digest))
-            if found is None or not await self._is_old(digest):  # a push touched it meanwhile
+            if found is None or not await self._is_old(digest, since):  # a push touched it meanwhile
                 return
             done.blobs += 1
             done.bytes += found.size

@@ -1,7 +1,7 @@
 """The listening side: an application on a socket, with bounds on clients that send nothing.
 
-Owns: Listener.  aiohttp bounds idle connections between requests; a client that opens a connection and dribbles its
-headers (slow loris) is bounded here: a connection that has not brought a request within ``header_timeout`` is closed.
+Owns: Listener.  aiohttp bounds idle connections; a client that dribbles its headers (slow loris) is bounded here: a
+connection that has begun a request and not brought it within ``header_timeout`` is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import TracebackType
 from aiohttp import web
 
 _READ_BUFFER = 1 << 20
-_KEEPALIVE = 75.0
+_KEEPALIVE_SHARE = 2.5  # idle connections live this many header timeouts: 75 seconds by default
 _SHUTDOWN = 10.0
 _LINGER = 2.0  # for the rest of a body that was refused: the client should see why
 
@@ -29,7 +29,7 @@ class Listener:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            keepalive_timeout=_KEEPALIVE,
+            keepalive_timeout=_KEEPALIVE_SHARE * header_timeout,
             shutdown_timeout=_SHUTDOWN,
             lingering_time=_LINGER,
             read_bufsize=_READ_BUFFER,
@@ -56,7 +56,7 @@ class Listener:
         await self._runner.cleanup()
 
     async def _sweep(self) -> None:
-        """Close connections whose first request does not come."""
+        """Close connections whose request does not come."""
         first_seen: dict[int, float] = {}
         loop = asyncio.get_running_loop()
         while True:
@@ -71,5 +71,5 @@ class Listener:
 
 
 def _is_silent(connection: web.RequestHandler) -> bool:
-    """Whether it has never brought a request."""
+    """Whether it has sent something, and no whole request yet: aiohttp watches those that send nothing."""
     return connection._current_request is None and connection._keepalive_handle is None

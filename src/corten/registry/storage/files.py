@@ -116,8 +116,12 @@ class Files:
         return FileUpload(self, file)
 
     async def uploads(self) -> list[tuple[str, float]]:
+        found = []
         with os.scandir(self._root / "uploads") as entries:
-            return [(entry.name, entry.stat().st_mtime) for entry in entries]
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # it is just being finished
+                    found.append((entry.name, entry.stat().st_mtime))
+        return found
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:

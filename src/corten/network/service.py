@@ -24,7 +24,7 @@ from pathlib import Path
 from corten.errors import CortenError, Denied, Internal, NotFound
 from corten.kernel.netlink.codec import NETLINK_ROUTE
 from corten.kernel.netlink.socket import Netlink
-from corten.network import apply, endpoints, formation, plan, resolver
+from corten.network import apply, endpoints, flows, formation, plan, resolver
 from corten.network.base import FactsPort, Sandbox
 from corten.network.drivers.base import Surroundings
 from corten.network.drivers.table import driver
@@ -209,6 +209,7 @@ class Networking:
         async with self._lock(container_id):
             leaving = self._ledger.of_container(container_id)
             self._naming.stop(container_id)
+            had_udp = any(binding.protocol == "udp" for binding in self.published(container_id))
             self._publisher.unpublish(container_id)
             self._ledger.drop(leaving)
             await self._enforce()
@@ -216,6 +217,9 @@ class Networking:
         links = [endpoint.link for endpoint in leaving if endpoint.plugged and endpoint.link]
         if links:
             self._later(self._sweep(links))
+        if had_udp:
+            gone = [address.ip for each in leaving for address in plan.addresses_of(each)]
+            self._later(asyncio.to_thread(flows.forget, [], gone))
 
     async def rename(self, container_id: str, container_name: str) -> None:
         """Let the names follow a renamed container."""
@@ -233,6 +237,8 @@ class Networking:
         """Lead to the container what was reserved, or else ``bindings``.  Adds to what is published already."""
         taken = self._publisher.publish(container_id, name, bindings)
         await self._enforce()
+        if ports := [binding.host_port for binding in taken if binding.protocol == "udp"]:
+            self._later(asyncio.to_thread(flows.forget, ports, []))
         return taken
 
     async def unpublish(self, container_id: str, bindings: Sequence[PortBinding] | None = None) -> None:

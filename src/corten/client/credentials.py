@@ -90,7 +90,7 @@ def _from_entry(key: str, entry: dict[str, Any]) -> Credential:
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
-            username, _, password = base64.b64decode(str(entry["auth"])).decode().partition(":")
+            username, _, password = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
         except (binascii.Error, ValueError) as error:
             raise Invalid(f"invalid auth configuration for {key}") from error
     return Credential(key, username, password.strip("\0"), str(entry.get("identitytoken") or ""))

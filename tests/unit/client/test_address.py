@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,16 +47,9 @@ def where(*words: str) -> Address:
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    for name in [
-        "CORTEN_HOST",
-        "DOCKER_HOST",
-        "DOCKER_TLS",
-        "DOCKER_TLS_VERIFY",
-        "DOCKER_CERT_PATH",
-        "DOCKER_CONTEXT",
-        "CORTEN_CONTEXT",
-    ]:
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith(("CORTEN_", "DOCKER_")):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("CORTEN_CONFIG", str(tmp_path))
     return tmp_path
 

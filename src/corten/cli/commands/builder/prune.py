@@ -24,7 +24,7 @@ COMMAND = Command(
     -a, --all                Remove all unused build cache, not just dangling ones
         --filter=filter      Provide filter values
     -f, --force              Do not prompt for confirmation
-        --keep-storage=bytes Amount of disk space to keep for cache
+        --keep-storage=bytes  Amount of disk space to keep for cache
     """,
     most=0,
 )

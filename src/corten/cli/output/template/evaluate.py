@@ -40,7 +40,7 @@ class Template:
 
     def __init__(self, text: str, *, strict: str = "") -> None:
         """``strict`` is the end of the sentence that refuses an absent field; empty tolerates it."""
-        self._nodes = parse(escapes(text))
+        self._nodes = parse(escapes(text), FUNCTIONS)
         self._strict = strict
 
     def render(self, value: Any) -> str:
@@ -104,11 +104,8 @@ class Template:
         arguments = [self._operand(operand, dot, scopes) for operand in rest]
         arguments += last
         if first.kind == "name":
-            function = FUNCTIONS.get(first.value)
-            if function is None:
-                raise TemplateError(f'template: :1: function "{first.value}" not defined')
             try:
-                result = function(*arguments)
+                result = FUNCTIONS[first.value](*arguments)
             except TemplateError:
                 raise
             except (TypeError, ValueError, LookupError, AttributeError) as error:

@@ -36,6 +36,9 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, Mapping):
+        if value.keys() == {"HostIp", "HostPort"}:
+            # docker: the one struct that people print whole, in {{.NetworkSettings.Ports}}
+            return f"{{{value['HostIp']} {value['HostPort']}}}"
         return "map[" + " ".join(f"{key}:{_inner(item)}" for key, item in sorted(value.items())) + "]"
     if isinstance(value, list | tuple):
         return "[" + " ".join(_inner(item) for item in value) + "]"

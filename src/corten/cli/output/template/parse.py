@@ -6,6 +6,7 @@ Knows nothing of values; for those read evaluate.py.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 from corten.cli.output.template.lex import Piece, TemplateError, Token, pieces, tokens
@@ -57,17 +58,20 @@ class Leave(NamedTuple):
 
 Node = Text | Print | Block | Leave
 
+_KEYWORDS = frozenset({"if", "with", "range", "else", "end", "break", "continue"})
+_UNSUPPORTED = frozenset({"define", "template", "block"})
 _LITERALS = {"true": True, "false": False, "nil": None}
 
 
-def parse(text: str) -> tuple[Node, ...]:
-    """The tree of a template; raises TemplateError."""
-    return _Parser(pieces(text)).whole()
+def parse(text: str, functions: Container[str]) -> tuple[Node, ...]:
+    """The tree of a template that may call these functions; raises TemplateError."""
+    return _Parser(pieces(text), functions).whole()
 
 
 class _Parser:
-    def __init__(self, found: list[Piece]) -> None:
+    def __init__(self, found: list[Piece], functions: Container[str]) -> None:
         self._pieces = found
+        self._functions = functions
         self._at = 0
 
     def whole(self) -> tuple[Node, ...]:
@@ -85,7 +89,7 @@ class _Parser:
             if not piece.is_action:
                 nodes.append(Text(piece.text))
                 continue
-            words = tokens(piece)
+            words = self._tokens(piece)
             first = words[0].text if words and words[0].kind == "name" else ""
             if first in ("end", "else"):
                 return tuple(nodes), piece.text.strip()
@@ -93,11 +97,19 @@ class _Parser:
                 nodes.append(self._block(first, words[1:]))
             elif first in ("break", "continue") and len(words) == 1:
                 nodes.append(Leave(first))
-            elif first in ("define", "template", "block"):
+            elif first in _UNSUPPORTED:
                 raise TemplateError(f"template: :1: {{{{{first}}}}} is not supported")
             else:
                 nodes.append(Print(_pipeline(words)))
         return tuple(nodes), None
+
+    def _tokens(self, piece: Piece) -> list[Token]:
+        words = tokens(piece)
+        for at, word in enumerate(words):
+            known = word.text in _KEYWORDS or word.text in _LITERALS or word.text in self._functions
+            if word.kind == "name" and not known and not (at == 0 and word.text in _UNSUPPORTED):
+                raise TemplateError(f'template: :1: function "{word.text}" not defined')
+        return words
 
     def _block(self, kind: str, words: list[Token]) -> Block:
         pipe = _pipeline(words)
@@ -106,7 +118,7 @@ class _Parser:
         if stop is not None and stop.startswith("else"):
             rest = stop[4:].strip()
             if rest:
-                inner = tokens(Piece(rest, is_action=True))
+                inner = self._tokens(Piece(rest, is_action=True))
                 return Block(kind, pipe, body, (self._block(inner[0].text, inner[1:]),))
             otherwise, stop = self._nodes()
         if stop is None:

@@ -91,8 +91,8 @@ async def _pump(stream: socket.socket, output: Callable[[bytes], None]) -> None:
 
 
 async def _end(task: Task, *, has_ended: bool) -> None:
-    """Kill what still runs and forget the task."""
-    if not has_ended:
+    """Kill what still runs and forget the task; one that was not started is destroyed by forgetting it."""
+    if not has_ended and task.status != "created":
         with contextlib.suppress(CortenError, OSError):
             await task.signal(signal.SIGKILL)
             await task.wait()

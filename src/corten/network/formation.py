@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_interface, ip_network
 
-from corten.errors import Conflict, Denied, Invalid
+from corten.errors import Conflict, Denied, Invalid, NotFound
 from corten.network.drivers.table import driver
 from corten.network.ledger import Ledger, new_id
 from corten.network.model import (
@@ -49,9 +49,35 @@ def check(spec: NetworkSpec, existing: Sequence[Network]) -> None:
         raise Denied(f"operation is not permitted on predefined {spec.name} network")
     if any(network.name == spec.name for network in existing):
         raise Conflict(f"network with name {spec.name} already exists")
-    if spec.config_only or spec.config_from:
-        raise Invalid("configuration-only networks are part of swarm mode, which this host is not in")
-    driver(spec.driver).validate(spec, existing)
+    if spec.config_only and spec.config_from:
+        raise Invalid("a configuration network cannot depend on another configuration network")
+    if not spec.config_only:
+        resolved = resolve(spec, existing)
+        driver(resolved.driver).validate(resolved, existing)
+
+
+def resolve(spec: NetworkSpec, existing: Sequence[Network]) -> NetworkSpec:
+    """Take over what a configuration-only network says.  docker: then nothing of it may be given again."""
+    if not spec.config_from:
+        return spec
+    source = next((each for each in existing if spec.config_from in (each.name, each.id)), None)
+    if source is None:
+        raise NotFound(f"network {spec.config_from} not found")
+    if not source.config_only:
+        raise Invalid(f"{source.name} is not a configuration network")
+    if spec.ipam or spec.options:
+        raise Invalid(
+            "user supplied configurations are not supported if the network depends on a configuration network"
+        )
+    return replace(
+        spec,
+        ipam=source.ipam,
+        options=source.options,
+        ipam_driver=source.ipam_driver,
+        ipam_options=source.ipam_options,
+        enable_ipv6=source.enable_ipv6,
+        labels={**source.labels, **spec.labels},
+    )
 
 
 def form(
@@ -59,8 +85,11 @@ def form(
 ) -> Network:
     """Fill in what the request leaves open."""
     identity = new_id()
+    if spec.config_only:
+        return _configuration(identity, spec)
+    spec = resolve(spec, existing)
     kind = driver(spec.driver)
-    others = [config.subnet for network in existing for config in network.ipam]
+    others = [config.subnet for network in existing if not network.config_only for config in network.ipam]
     ipam = _subnets(spec, others, pools, host) if kind.has_subnets and spec.ipam_driver != "null" else ()
     return Network(
         id=identity,
@@ -78,6 +107,25 @@ def form(
         ipam_driver=spec.ipam_driver or "default",
         ipam_options=dict(spec.ipam_options),
         user_subnets=bool(spec.ipam),
+        config_from=spec.config_from,
+    )
+
+
+def _configuration(identity: str, spec: NetworkSpec) -> Network:
+    """A network that only keeps settings for others; nothing of it exists."""
+    return Network(
+        id=identity,
+        name=spec.name,
+        driver="null",  # docker: shown so, whatever driver was named
+        created=time.time(),
+        ipam=spec.ipam,
+        options=dict(spec.options),
+        labels=dict(spec.labels),
+        enable_ipv4=spec.enable_ipv4,
+        enable_ipv6=spec.enable_ipv6,
+        ipam_driver=spec.ipam_driver or "default",
+        ipam_options=dict(spec.ipam_options),
+        config_only=True,
     )
 
 
@@ -130,7 +178,12 @@ def _default_network(
     pools: Sequence[PoolSource],
     host: Sequence[IPNetwork],
 ) -> Network:
-    others = [config.subnet for each in ledger.networks.values() if each != known for config in each.ipam]
+    others = [
+        config.subnet
+        for each in ledger.networks.values()
+        if each != known and not each.config_only
+        for config in each.ipam
+    ]
     ipam = [_default_ipv4(known, default, [*others, *host], pools)]
     if default.ipv6:
         before = known.subnets(6) if known else []

@@ -24,7 +24,7 @@ from pathlib import Path
 from corten.errors import CortenError, Denied, Internal, NotFound
 from corten.kernel.netlink.codec import NETLINK_ROUTE
 from corten.kernel.netlink.socket import Netlink
-from corten.network import apply, endpoints, flows, formation, plan, resolver
+from corten.network import apply, endpoints, exposures, flows, formation, plan, resolver
 from corten.network.base import FactsPort, Sandbox
 from corten.network.drivers.base import Surroundings
 from corten.network.drivers.table import driver
@@ -69,6 +69,7 @@ class Networking:
         self._enforcer = Enforcer(table, on_repair)
         self._on_repair = on_repair
         self._table = table
+        self._host_firewall = host_firewall
         self._publisher = Publisher(
             self._ledger, default_host=default_host_ip, host_firewall=host_firewall, ipv6=apply.has_ipv6()
         )
@@ -249,6 +250,12 @@ class Networking:
     def published(self, container_id: str) -> list[PortBinding]:
         publication = self._ledger.publications.get(container_id)
         return list(publication.bindings) if publication else []
+
+    def exposures(self) -> list[exposures.Exposure]:
+        """What can be reached from outside its networks, and from where."""
+        ledger = self._ledger
+        published = exposures.of_publications(ledger.publications.values(), host_firewall=self._host_firewall)
+        return published + exposures.of_open_networks(self.all(), ledger.endpoints.values())
 
     # ── after a daemon restart ─────────────────────────────────────────────────────────────────────
 

@@ -143,3 +143,17 @@ def test_child_drivers_check_their_modes() -> None:
             driver(kind).validate(NetworkSpec("x", driver=kind, options={f"{kind}_mode": "odd"}), [])
     with pytest.raises(Invalid, match="loopback"):
         driver("macvlan").validate(NetworkSpec("x", driver="macvlan", options={"parent": "lo"}), [])
+
+
+def test_configuration_networks() -> None:
+    subnet = IpamConfig.parse("10.7.0.0/16")
+    kept = form(NetworkSpec("kept", config_only=True, ipam=(subnet,), options={"parent": "eth0"}))
+    assert kept.config_only
+    made = form(NetworkSpec("made", driver="macvlan", config_from="kept"), kept)
+    assert (str(made.ipam[0].subnet), made.options["parent"], made.config_from) == ("10.7.0.0/16", "eth0", "kept")
+    with pytest.raises(NotFound):
+        form(NetworkSpec("made", config_from="other"), kept)
+    with pytest.raises(Invalid, match="not supported if the network depends"):
+        form(NetworkSpec("made", config_from="kept", options={"a": "b"}), kept)
+    with pytest.raises(Invalid, match="configuration only network"):
+        check(kept, EndpointSpec())

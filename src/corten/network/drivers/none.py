@@ -19,7 +19,7 @@ class NoneDriver:
     is_single = True
 
     def validate(self, spec: NetworkSpec, others: Sequence[Network]) -> None:
-        if any(other.driver == self.name for other in others):
+        if any(other.driver == self.name and not other.config_only for other in others):
             raise Denied(f'only one instance of "{self.name}" network is allowed')
 
     def link_name(self, network_id: str, spec: NetworkSpec) -> str:

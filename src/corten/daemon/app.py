@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ from corten.store.unpack import Unpacker
 from corten.store.workers import Workers
 from corten.supervisor.service import Supervisor
 from corten.volumes.service import Volumes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ async def open_ground(stack: contextlib.AsyncExitStack, config: Config, store: S
     events = Events(store.layout.data_root / "events.jsonl")
     events.open()
     stack.callback(events.close)
-    networking = make_networking(config, store.facts)
+    networking = make_networking(config, store.facts, events)
     await networking.open()
     stack.push_async_callback(networking.close)
     volumes = Volumes(store.facts, store.layout.volumes)
@@ -184,8 +187,13 @@ def registry_config(config: Config) -> RegistryConfig:
     )
 
 
-def make_networking(config: Config, facts: Facts) -> Networking:
+def make_networking(config: Config, facts: Facts, events: Events) -> Networking:
     """The networks, with names of their own where a second daemon runs beside the first."""
+
+    def report(words: str) -> None:
+        log.warning("network: %s", words)
+        events.publish("daemon", "network-repair", "corten", {"reason": words})
+
     is_default = config.bridge == Config().bridge
     pools = tuple((str(pool["base"]), int(pool["size"])) for pool in config.default_address_pools)
     return Networking(
@@ -200,6 +208,8 @@ def make_networking(config: Config, facts: Facts) -> Networking:
         icc=config.icc,
         ipv6=config.ipv6,
         default_host_ip="" if config.ip == "0.0.0.0" else config.ip,
+        host_firewall=config.host_firewall,
+        on_repair=report,
     )
 
 

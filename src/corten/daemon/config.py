@@ -40,6 +40,7 @@ class Config:
     fixed_cidr: str = ""
     icc: bool = True
     userland_proxy: bool = True
+    host_firewall: bool = False  # published traffic goes through the host's INPUT rules (ufw, firewalld), by proxy
     default_address_pools: tuple[Mapping[str, Any], ...] = ()
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
@@ -108,6 +109,7 @@ def _network_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ipv6", action=argparse.BooleanOptionalAction)
     add("--fixed-cidr", metavar="CIDR")
     add("--icc", type=_boolean, nargs="?", const=True)
+    add("--host-firewall", type=_boolean, nargs="?", const=True)
     add("--userland-proxy", type=_boolean, nargs="?", const=True)
     add("--default-address-pool", dest="default_address_pools", action="append", type=_pool, metavar="base=…,size=…")
     add("--dns", action="append")

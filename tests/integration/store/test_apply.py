@@ -11,11 +11,14 @@ import os
 import stat
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from corten.errors import Internal, Invalid
 from corten.spec.digest import Digest
@@ -370,3 +373,49 @@ def test_changes_for_people(tmp_path: Path) -> None:
         "C /way/to",
         "A /way/to/x",
     ]
+
+
+NAMES = [
+    "a",
+    "b",
+    "a/b",
+    "a/b/c",
+    "b/../a",
+    "./a/",
+    "a/.wh.b",
+    ".wh.a",
+    "a/.wh..wh..opq",
+    "/a/c",
+    "b/c",
+    "..",
+    "a/../..",
+]
+LINKS = ["a", "b", "../a", "/", "..", "OUTSIDE", "a/b", "b/c", ".", "../" * 30 + "etc/passwd"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from("0005521"), st.sampled_from(LINKS)), max_size=9),
+    st.sampled_from([Whiteouts.KEEP, Whiteouts.DELETE, Whiteouts.DROP]),
+)
+def test_any_sequence_of_entries_stays_inside(entries: list[tuple[str, str, str]], whiteouts: Whiteouts) -> None:
+    """Whatever the order of files, links, directories and whiteouts: nothing outside changes, and what was applied
+    prints its exact bytes again."""
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        outside = base / "outside"
+        outside.mkdir()
+        (outside / "canary").write_text("here")
+        before = listing(outside)
+        tar = Tar()
+        for path, kind, link in entries:
+            to = str(outside) if link == "OUTSIDE" else link
+            tar.add(path, os.urandom(20) if kind == "0" else b"", kind.encode(), to if kind in "12" else "")
+        with contextlib.suppress(Invalid):
+            root, applied = unpack(base, tar.bytes(), whiteouts=whiteouts, recipe=base / "recipe")
+            exact = bytearray()
+            print_tar(base / "recipe", root, exact.extend)
+            assert Digest.of(exact) == applied.diff_id
+            pack(root)
+        assert listing(outside) == before
+        assert set(os.listdir(base)) <= {"outside", "out", "out.tar", "recipe"}

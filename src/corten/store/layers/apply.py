@@ -148,7 +148,8 @@ class _Applier:
         self._recipe = recipe
         self._owners = os.geteuid() == 0
         self._times: dict[str, int] = {}
-        self._made: set[str] = set()  # of this layer; kept for DELETE alone
+        # What this layer made, as (inode of the directory, name), for DELETE alone: paths may lead there by links.
+        self._made: set[tuple[int, str]] = set()
         self.links: list[tuple[str, str]] = []
         self.root = False
         self.size = 0
@@ -186,7 +187,7 @@ class _Applier:
             self._whiteout(above, name)
             return
         if self._whiteouts is Whiteouts.DELETE:
-            self._made.add(path)
+            self._made.add((os.fstat(self._tree.directory(above)).st_ino, name))
         if entry.kind == header.LINK:
             self._link(above, name, path, inside(entry.link, "hard link"))
             return
@@ -299,15 +300,26 @@ class _Applier:
             self._delete(path, name)
 
     def _delete(self, above: str, name: str) -> None:
+        """Delete what was there before this layer: what the layer itself holds stays, and directories around that."""
         path = f"{above}/{name}" if above else name
         try:
             parent = self._tree.directory(above, make=False)
-            if path not in self._made:
-                self._tree.remove(parent, name)
-            elif stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+            found, made = os.lstat(name, dir_fd=parent), (os.fstat(parent).st_ino, name) in self._made
+            if stat.S_ISDIR(found.st_mode):
                 self._opaque(path)
+            if made:
+                return
+            parent = self._tree.directory(above, make=False)
+            self._tree.forget_unless(parent)
+            if stat.S_ISDIR(found.st_mode):
+                os.rmdir(name, dir_fd=parent)
+            else:
+                os.unlink(name, dir_fd=parent)
         except FileNotFoundError:
             return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
 
     def _replacing(self, parent: int, name: str, make: Callable[[], None]) -> None:
         try:

@@ -189,8 +189,8 @@ def _target(target: str, program: Program) -> int:
         return len(program.stages) - 1
     index = find_stage(target, list(program.stages))
     if index is None:
-        # docker: the classic builder says "failed to reach build target x in Dockerfile", BuildKit the words below.
-        raise NotFound(f"target stage {target!r} could not be found".replace("'", '"'))
+        # docker: BuildKit says 'target stage "x" could not be found'.
+        raise NotFound(f"failed to reach build target {target} in Dockerfile")
     return index
 
 

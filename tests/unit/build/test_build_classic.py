@@ -225,7 +225,7 @@ def test_only_needed_stages(kitchen: Kitchen) -> None:
     assert "nowhere" not in text
     assert text.count("Step") == 3
     failure, _ = fails(kitchen, dockerfile, target="nope")
-    assert failure.message == 'target stage "nope" could not be found'
+    assert failure.message == "failed to reach build target nope in Dockerfile"
 
 
 def test_stages_side_by_side_stay_readable(kitchen: Kitchen) -> None:

@@ -138,7 +138,7 @@ def test_the_graph() -> None:
     assert graph.stages[2].is_scratch
     assert graph_of("FROM x AS a\nFROM a AS a\nFROM a\n").stages[2].base == Origin(stage=1)
     assert graph_of("FROM x\n", x="docker-image://y").stages[0].base == Origin(named="x")
-    with pytest.raises(NotFound, match='target stage "nope" could not be found'):
+    with pytest.raises(NotFound, match="failed to reach build target nope in Dockerfile"):
         graph_of(source, "nope")
     with pytest.raises(DockerfileError, match="should not be blank"):
         graph_of("ARG x\nFROM $x\n")

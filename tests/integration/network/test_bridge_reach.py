@@ -217,3 +217,20 @@ def test_a_client_that_keeps_its_port_reaches_the_new_container(facts: MemoryFac
                     await asyncio.sleep(0.1)
 
     asyncio.run(story())
+
+
+def test_host_firewall_mode_leaves_published_ports_to_the_hosts_input_rules(
+    facts: MemoryFacts, namespaces: Make
+) -> None:
+    async def story() -> None:
+        async with daemon(facts, "h", host_firewall=True) as net:
+            box = namespaces()
+            await net.connect("bridge", box.container_id, box, EndpointSpec(container_name="box"))
+            await net.publish(box.container_id, "box", [PortBinding(80, host_port=27087)])
+            box.serve("0.0.0.0", 80, "box")
+            assert net._enforcer.current.forwards == frozenset(), "nothing is translated past the host's INPUT"
+            for host in ("127.0.0.1", host_address(), "::1"):
+                assert await fetch_async(host, 27087) == "box 10.213.0.1", host
+            assert [each.first for each in net.exposures()] == [27087, 27087]
+
+    asyncio.run(story())

@@ -34,6 +34,7 @@ def main(fd: int) -> None:
     """Serve until the daemon goes away."""
     process.set_name("corten-zygote")
     process.set_title("corten-zygote")
+    process.close_all_but({fd})  # nothing of the daemon's is handed on, not even the interpreter's file
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps shims and errands
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

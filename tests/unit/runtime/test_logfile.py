@@ -113,8 +113,7 @@ def test_following_through_rotation(tmp_path: Path) -> None:
         log = LogFile(str(path), max_size=2000, max_file=4)
 
         async def follow() -> None:
-            async for line in logs.read(path, follow=True, stopped=lambda: ended):
-                seen.append(line.data)
+            seen.extend([line.data async for line in logs.read(path, follow=True, stopped=lambda: ended)])
 
         reader = asyncio.create_task(follow())
         sent = [b"line %d\n" % number for number in range(300)]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from corten.build.ports import Cache, ImageSink, Snapshots
 from corten.build.steps.base import Inputs, Layer, State
+from corten.spec.digest import Digest
 
 FORMAT = "1"
 """Part of every key: raised when what a step does changes, so that old records are not found."""
@@ -35,14 +36,52 @@ class Hit:
     image_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheImage:
+    """An image that ``--cache-from`` names: its history tells what made each of its layers."""
+
+    diff_ids: tuple[str, ...]
+    history: tuple[Mapping[str, Any], ...]
+
+    def lookup(self, state: State, inputs: Inputs) -> Hit | None:
+        """The next layer, where everything up to here was made in the same way."""
+        steps, layers = len(state.history), len(state.diff_ids)
+        made = [entry.get("created_by") for entry in self.history[: steps + 1]]
+        if made != [*(entry.get("created_by") for entry in state.history), inputs.comment]:
+            return None
+        if self.diff_ids[:layers] != state.diff_ids:
+            return None
+        entry = self.history[steps]
+        if entry.get("empty_layer"):
+            return Hit(str(entry.get("created", "")), None)
+        if layers >= len(self.diff_ids):
+            return None
+        diff_id = self.diff_ids[layers]
+        return Hit(str(entry.get("created", "")), Layer(diff_id, chain_after(state.chain, diff_id)))
+
+
+def chain_after(parent: str | None, diff_id: str) -> str:
+    """OCI's chain id, one layer up."""
+    return diff_id if parent is None else str(Digest.of(f"{parent} {diff_id}".encode()))
+
+
 class StepCache:
     """One build's view of the cache."""
 
-    def __init__(self, cache: Cache, sink: ImageSink, snapshots: Snapshots, *, enabled: bool) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        sink: ImageSink,
+        snapshots: Snapshots,
+        *,
+        enabled: bool,
+        images: Sequence[CacheImage] = (),
+    ) -> None:
         self._cache = cache
         self._sink = sink
         self._snapshots = snapshots
         self._enabled = enabled
+        self._images = images
 
     @staticmethod
     def exact_key(state: State, inputs: Inputs) -> str:
@@ -58,15 +97,18 @@ class StepCache:
         record = self._cache.lookup(self.exact_key(state, inputs))
         if record and self._sink.exists(record["image"]):
             return Hit(record["created"], _layer(record), record["image"])
-        if not inputs.makes_layer:
-            return None
-        record = self._cache.lookup(self.layer_key(state, inputs))
-        if record is None:
-            return None
-        layer = _layer(record)
-        if layer is not None and not self._snapshots.exists(layer.chain):
-            return None
-        return Hit(record["created"], layer)
+        if inputs.makes_layer:
+            record = self._cache.lookup(self.layer_key(state, inputs))
+            if record is not None and self._is_here(layer := _layer(record)):
+                return Hit(record["created"], layer)
+        for image in self._images if inputs.is_told_by_comment else ():
+            hit = image.lookup(state, inputs)
+            if hit is not None and self._is_here(hit.layer):
+                return hit
+        return None
+
+    def _is_here(self, layer: Layer | None) -> bool:
+        return layer is None or self._snapshots.exists(layer.chain)
 
     def store(self, state: State, inputs: Inputs, image_id: str, created: str, layer: Layer | None) -> None:
         record: dict[str, Any] = {"image": image_id, "created": created}

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from corten.build.args import GlobalArgs
-from corten.build.cache import StepCache
+from corten.build.cache import CacheImage, StepCache
 from corten.build.cachemounts import CacheMounts
 from corten.build.context import SourceTree
 from corten.build.dockerfile.failures import DockerfileError, Location, excerpt
@@ -77,10 +78,12 @@ class StageRuns:
         self._recipe = recipe
         self._graph = recipe.graph
         self._empty = empty
+        self._progress = progress
         self._outputs = Outputs(progress, recipe.graph.needed)
         self._numbers, self._total = recipe.step_numbers()
         self._tasks: dict[int, asyncio.Task[StageDone]] = {}
         self._images: dict[tuple[str, str | None], asyncio.Task[State]] = {}
+        self._cache_images: list[CacheImage] = []
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> State:
@@ -88,6 +91,7 @@ class StageRuns:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                self._cache_images = await self._cache_from()
                 for index in self._graph.needed:
                     self._start(index)
         except BaseExceptionGroup as failures:
@@ -208,7 +212,19 @@ class StageRuns:
     def _cache(self, plan: StagePlan) -> StepCache:
         skipped = {name.lower() for name in self.request.no_cache_filter}
         enabled = not self.request.no_cache and plan.name not in skipped and str(plan.index) not in skipped
-        return StepCache(self.ports.cache, self.ports.sink, self.ports.snapshots, enabled=enabled)
+        ports = self.ports
+        return StepCache(ports.cache, ports.sink, ports.snapshots, enabled=enabled, images=self._cache_images)
+
+    async def _cache_from(self) -> list[CacheImage]:
+        """The images of --cache-from that can be had; docker: the others do not matter."""
+        found: list[CacheImage] = []
+        for name in self.request.cache_from if not self.request.no_cache else ():
+            with contextlib.suppress(CortenError):
+                image = State.of(
+                    await self.ports.images.resolve(name, self.request.platform, pull=False, progress=self._progress)
+                )
+                found.append(CacheImage(image.diff_ids, image.history))
+        return found
 
     async def _one(self, plan: StagePlan, vertex: Vertex, state: State, cache: StepCache, out: StageOutput) -> State:
         try:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from corten.build import upper
-from corten.build.cache import Hit, StepCache
+from corten.build.cache import Hit, StepCache, chain_after
 from corten.build.clock import now
 from corten.build.failures import StepFailed
 from corten.build.graph import ConfigOp, CopyOp, Op, RunOp, Vertex, WorkdirOp
@@ -21,7 +21,6 @@ from corten.build.steps.base import Inputs, Kitchen, Layer, State, Step
 from corten.build.steps.config import ConfigStep, WorkdirStep
 from corten.build.steps.copy import CopyStep
 from corten.build.steps.run import RunStep
-from corten.spec.digest import Digest
 
 STEPS: dict[type[Op], Step] = {ConfigOp: ConfigStep(), WorkdirOp: WorkdirStep(), RunOp: RunStep(), CopyOp: CopyStep()}
 
@@ -100,8 +99,3 @@ async def _make_layer(
     finally:
         if not kept:
             snapshots.remove(key)
-
-
-def chain_after(parent: str | None, diff_id: str) -> str:
-    """OCI's chain id, one layer up."""
-    return diff_id if parent is None else str(Digest.of(f"{parent} {diff_id}".encode()))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from corten.build.failures import StepFailed
+from corten.build.ports import BaseImage
 from corten.build.request import BuildRequest, BuildResult
 from corten.errors import CortenError, Invalid, NotFound
 from fakes.build import Kitchen, Recorder
@@ -425,3 +426,18 @@ def test_trees_too_deep_are_refused(kitchen: Kitchen, context: Path) -> None:
             assert "nested more than 400 deep" in failure.message
     finally:
         subprocess.run(["rm", "-r", context / "d"], check=True)
+
+
+def test_cache_from_an_image(kitchen: Kitchen, context: Path) -> None:
+    (context / "f").write_text("x")
+    dockerfile = "FROM busybox\nENV a=b\nCOPY f /f\nRUN echo x > /x\nRUN echo y > /y\n"
+    first, _ = build(kitchen, dockerfile, context)
+    image = BaseImage(first.image_id, first.config, first.chain, first.diff_ids)
+    kitchen.images.images["cached:1"] = image
+    kitchen.cache.records.clear()
+    second, text = build(kitchen, dockerfile, context, cache_from=("cached:1", "gone"))
+    assert text.count("Using cache") == 4
+    assert second.image_id == first.image_id
+    kitchen.cache.records.clear()
+    _, text = build(kitchen, dockerfile.replace("echo x", "echo z"), context, cache_from=("cached:1",))
+    assert text.count("Using cache") == 2

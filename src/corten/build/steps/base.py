@@ -101,13 +101,15 @@ class Inputs:
     """What decides the outcome of a step beside the state it starts from.
 
     ``parts`` are named, so that a miss can be explained.  ``comment`` is the history's ``created_by``.  ``makes_layer``
-    tells whether the step may change files at all.  ``prepared`` is what the step found out for its own use.
+    tells whether the step may change files at all.  ``is_told_by_comment``: the comment names everything that counts.
+    ``prepared`` is what the step found out for its own use.
     """
 
     parts: Mapping[str, str]
     comment: str
     makes_layer: bool
     prepared: Any = None
+    is_told_by_comment: bool = True
 
 
 class Kitchen(Protocol):

@@ -61,10 +61,11 @@ class CopyStep:
         }
         if op.parents:
             parts["parents"] = "\n".join(each.item.parents for each in chosen)
-        # docker: the option and the digest are not parted by a space.
+        # docker: --chown and the digest are not parted by a space.
         chown = f"--chown={op.chown}" if op.chown else ""
         comment = f"{NOP} {op.name} {chown}{summary} in {op.destination} "
-        return Inputs(parts, comment, True, chosen)
+        is_told = not (op.chmod or op.link or op.parents or op.unpack is not None or len(names) > 1)
+        return Inputs(parts, comment, True, chosen, is_told)
 
     async def is_needed(self, kitchen: Kitchen, state: State, vertex: Vertex) -> bool:
         return True

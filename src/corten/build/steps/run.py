@@ -50,7 +50,8 @@ class RunStep:
                 item = tree.find(posixpath.join("/", mount.source))[0]
                 digest = await asyncio.to_thread(lambda: digest_of(tree.entries(item), owners=True))  # noqa: B023
                 parts[f"contents of {mount.target}"] = digest
-        return Inputs(parts, vertex.comment, True)
+        is_told = not any(each.mount.type == "bind" for each in op.mounts) and op.script is None
+        return Inputs(parts, vertex.comment, True, is_told_by_comment=is_told)
 
     async def is_needed(self, kitchen: Kitchen, state: State, vertex: Vertex) -> bool:
         return True

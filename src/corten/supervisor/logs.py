@@ -144,6 +144,22 @@ async def read(
 
     ``tail`` counts lines before ``since_ns`` and ``until_ns`` are looked at, as Docker does.
     """
+    batches = read_batches(log_path, tail=tail, since_ns=since_ns, until_ns=until_ns, follow=follow, stopped=stopped)
+    async for batch in batches:
+        for entry in batch:
+            yield entry
+
+
+async def read_batches(
+    log_path: Path,
+    *,
+    tail: int | None = None,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    follow: bool = False,
+    stopped: Callable[[], bool] | None = None,
+) -> AsyncIterator[list[LogLine]]:
+    """The same, many entries at a time: with a million lines it is the waiting between them that costs."""
     reader = _Reader(log_path)
     wake_fd = -1
     if follow and log_path.parent.is_dir():
@@ -163,13 +179,11 @@ async def read(
             changed.clear()
             ended = not follow or (stopped is not None and stopped())  # asked before reading: no last line is lost
             for batch in reader.batches():
-                for raw in batch:
-                    entry = LogLine.parse(raw)
-                    if entry is None or (since_ns is not None and entry.time_ns < since_ns):
-                        continue
-                    if until_ns is not None and entry.time_ns > until_ns:
-                        return
-                    yield entry
+                entries, is_past = _between(batch, since_ns, until_ns)
+                if entries:
+                    yield entries
+                if is_past:
+                    return
                 await asyncio.sleep(0)
             if ended or (until_ns is not None and time.time_ns() > until_ns):
                 return
@@ -183,6 +197,19 @@ async def read(
             loop.remove_reader(wake_fd)
             os.close(wake_fd)
         reader.close()
+
+
+def _between(batch: list[bytes], since_ns: int | None, until_ns: int | None) -> tuple[list[LogLine], bool]:
+    """The entries of a time, and whether what follows is later than that."""
+    entries: list[LogLine] = []
+    for raw in batch:
+        entry = LogLine.parse(raw)
+        if entry is None or (since_ns is not None and entry.time_ns < since_ns):
+            continue
+        if until_ns is not None and entry.time_ns > until_ns:
+            return entries, True
+        entries.append(entry)
+    return entries, False
 
 
 class _Reader:

@@ -120,7 +120,7 @@ async def read(ground: Ground, live: Live, query: LogQuery) -> AsyncIterator[byt
     """The log as it goes on the wire: framed, or raw for a terminal."""
     record = live.record
     check_logs(record, query)
-    lines = logs.read(
+    batches = logs.read_batches(
         bundle.log_path(ground.bundle(record.id), record),
         tail=query.tail,
         since_ns=_nanoseconds(query.since),
@@ -129,10 +129,21 @@ async def read(ground: Ground, live: Live, query: LogQuery) -> AsyncIterator[byt
         follow=query.follow and record.is_running,
         stopped=lambda: not record.is_running,
     )
-    async for line in lines:
-        if query.stdout if line.stream == "stdout" else query.stderr:
-            data = _decorate(line, query)
-            yield data if record.has_tty else framing.encode(_STREAMS[line.stream], data)
+    async for batch in batches:
+        if data := _wire(batch, query, record.has_tty):
+            yield data
+
+
+def _wire(batch: list[LogLine], query: LogQuery, is_raw: bool) -> bytes:
+    """Entries as they go on the wire."""
+    wanted = {name for name, on in (("stdout", query.stdout), ("stderr", query.stderr)) if on}
+    is_plain = not (query.timestamps or query.details)
+    pieces = []
+    for line in batch:
+        if line.stream in wanted:
+            data = line.data if is_plain else _decorate(line, query)
+            pieces.append(data if is_raw else framing.encode(_STREAMS[line.stream], data))
+    return b"".join(pieces)
 
 
 def _nanoseconds(moment: float | None) -> int | None:

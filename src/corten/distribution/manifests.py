@@ -11,7 +11,7 @@ from corten.distribution.faults import Answer
 from corten.distribution.hosts import Host
 from corten.distribution.model import Content, Credentials, Fetched, Resolved
 from corten.distribution.transport import Request, Transport, first_of
-from corten.errors import Invalid, NotFound, NotImplementedYet
+from corten.errors import Invalid, NotFound, NotImplementedYet, Unavailable
 from corten.spec import media_types
 from corten.spec.canonical import parse_object
 from corten.spec.descriptor import Descriptor
@@ -43,9 +43,18 @@ class Manifests:
         self._reference = reference
         self._who = who
 
-    async def resolve(self) -> Descriptor:
+    async def resolve(self, *, told_why: bool = True) -> Descriptor:
         """What the reference names now."""
-        return await first_of(self._hosts, self._transport, self._who, self._resolve)
+
+        async def ask(host: Host, who: Credentials) -> Descriptor:
+            try:
+                return await self._head(host, who)
+            except Answer:
+                if not told_why:
+                    raise
+                return (await self._get(host, who, self._name(), self._reference.digest)).descriptor
+
+        return await first_of(self._hosts, self._transport, self._who, ask)
 
     async def fetch(self, digest: Digest | None = None, content: Content | None = None) -> Fetched:
         """The manifest or index that the reference (or ``digest`` of the same repository) names, verified.
@@ -106,6 +115,7 @@ class Manifests:
             headers={"Content-Type": media_type},
             body=lambda: data,
             scopes=self._scopes("pull", "push"),
+            patient=True,
         )
         async with self._transport.request(host, request, self._who) as response:
             told = response.headers.get("Docker-Content-Digest")
@@ -143,21 +153,20 @@ class Manifests:
             return
 
     async def _described(self) -> Descriptor | None:
-        """The answer to HEAD; None for a registry that does not tell the digest that way."""
+        """The answer to HEAD; None where there is none: it has no body to tell why, GET shall."""
         try:
-            return await self.resolve()
-        except Answer as error:
-            if error.status in (400, 404, 405) and not error.errors:
-                return None  # HEAD has no body to tell why: GET shall
-            raise
+            return await self.resolve(told_why=False)
+        except (Answer, Unavailable):
+            return None
 
-    async def _resolve(self, host: Host, who: Credentials) -> Descriptor:
+    async def _head(self, host: Host, who: Credentials) -> Descriptor:
         request = Request(
             "HEAD",
             self._path(self._name()),
             headers={"Accept": ACCEPT},
             scopes=self._scopes("pull"),
             query=self._namespace(host),
+            retry=False,
         )
         async with self._transport.request(host, request, who) as response:
             told = response.headers.get("Docker-Content-Digest")

@@ -47,6 +47,7 @@ class Request:
     body: Body | None = None  # makes a fresh body for each attempt
     scopes: tuple[Scope, ...] = ()
     retry: bool = True
+    patient: bool = False  # wait also for a registry that has gone away: it was there a moment ago
 
 
 class Transport:
@@ -147,7 +148,7 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.forget(host)
             failure = unreachable(request.method, url, error)
-            if last or not _may_pass(error):
+            if last or not (request.patient or _may_pass(error)):
                 raise failure from error
             await asyncio.sleep(self._config.retries.pause(attempt))
             return None

@@ -61,22 +61,41 @@ class Upload:
         self._mount_from = mount_from
         self._label = blob.digest.short
         self._location = ""
+        self._has_begun = False
         self._chunk_least = 0
         self._told = 0.0
         self._offset = 0
 
     async def run(self) -> Outcome:
-        """Bring the blob there."""
-        if await self._is_there():
-            self._progress.update(self._label, Outcome.THERE.value)
-            return Outcome.THERE
-        for source in self._mount_from:
-            if source != self._repository and await self._mount(source):
-                self._progress.update(self._label, f"{Outcome.MOUNTED.value} {source}")
-                return Outcome.MOUNTED
-        await self._send_persistently()
-        self._progress.update(self._label, Outcome.PUSHED.value)
-        return Outcome.PUSHED
+        """Bring the blob there; what a broken attempt brought is gone on with."""
+        failures = furthest = 0
+        while True:
+            try:
+                outcome, words = await self._attempt()
+                self._progress.update(self._label, words)
+                return outcome
+            except (Unavailable, Answer) as error:
+                failures += 1
+                if failures > self._config.retries.attempts or not _may_pass(error):
+                    raise
+            await self._wait(failures)
+            await self._find_place()
+            if self._offset > furthest:
+                furthest, failures = self._offset, 0
+
+    async def _attempt(self) -> tuple[Outcome, str]:
+        if await self._is_there():  # after a break: only the answer was lost
+            outcome = Outcome.PUSHED if self._has_begun else Outcome.THERE
+            return outcome, outcome.value
+        if not self._has_begun:
+            for source in self._mount_from:
+                if source != self._repository and await self._mount(source):
+                    return Outcome.MOUNTED, f"{Outcome.MOUNTED.value} {source}"
+        self._has_begun = True
+        if not self._location:
+            await self._begin()
+        await self._send()
+        return Outcome.PUSHED, Outcome.PUSHED.value
 
     async def _is_there(self) -> bool:
         path = str(Endpoint(Kind.BLOB, self._repository, str(self._blob.digest)))
@@ -97,24 +116,6 @@ class Upload:
             if error.status in (401, 403, 404, 405):  # not ours to read, or the registry does not mount
                 return False
             raise
-
-    async def _send_persistently(self) -> None:
-        failures = furthest = 0
-        while True:
-            try:
-                if not self._location:
-                    await self._begin()
-                await self._send()
-                return
-            except (Unavailable, Answer) as error:
-                failures += 1
-                if failures > self._config.retries.attempts or not _may_pass(error):
-                    raise
-            await self._wait(failures)
-            if await self._find_place():
-                return
-            if self._offset > furthest:
-                furthest, failures = self._offset, 0
 
     async def _begin(self) -> None:
         self._offset = 0
@@ -153,23 +154,21 @@ class Upload:
             raise Invalid(f"the registry stored {told} in place of {self._blob.digest}")
         self._tell(self._blob.size)
 
-    async def _find_place(self) -> bool:
-        """Ask how far the upload is, to go on there; True when the blob is whole: then only the answer was lost."""
+    async def _find_place(self) -> None:
+        """Ask how far the upload is, to go on there; where the registry has forgotten it, forget it too."""
+        if not self._location:
+            return
         try:
-            if await self._is_there():
-                return True
-            if self._location:
-                async with self._ask("GET", self._location, (204,)) as response:
-                    told = response.headers.get("Range", "")
-                    self._note(response)
-                self._offset = 0 if told in ("", "0-0") else ByteRange.parse_chunk(told).last + 1
+            async with self._ask("GET", self._location, (204,)) as response:
+                told = response.headers.get("Range", "")
+                self._note(response)
+            self._offset = 0 if told in ("", "0-0") else ByteRange.parse_chunk(told).last + 1
         except Unavailable:  # still away: what we know may yet be true
-            return False
-        except (Answer, Invalid):  # it has forgotten the upload
+            return
+        except (Answer, Invalid):
             self._location = ""
         if self._offset > self._blob.size:
             self._location = ""
-        return False
 
     async def _read(self, path: Path, first: int, size: int) -> AsyncIterator[bytes]:
         with path.open("rb") as file:

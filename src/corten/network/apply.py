@@ -89,6 +89,10 @@ def _allow_local_routing(plan: BridgePlan) -> None:
     if any(address.version == 6 for address in plan.addresses):
         write_sysctl(f"ipv6/conf/{plan.name}/disable_ipv6", "0")
         write_sysctl(f"ipv6/conf/{plan.name}/accept_ra", "0")
+        # To look a container up for a packet of somebody else's, the host asks from the bridge's link-local address;
+        # duplicate detection would keep that one silent for the first second after the first container came.
+        write_sysctl(f"ipv6/conf/{plan.name}/accept_dad", "0")
+        write_sysctl(f"ipv6/conf/{plan.name}/dad_transmits", "0")
 
 
 def remove_bridge(netlink: Netlink, name: str, alias: str) -> None:

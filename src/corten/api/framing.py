@@ -52,6 +52,25 @@ class Decoder:
         del self._buffer[:position]
         return frames
 
+    def runs(self, data: bytes) -> list[tuple[int, bytes]]:
+        """As ``feed``, with neighbouring frames of one stream joined: what a client writes out in one go."""
+        buffer = bytes(self._buffer) + data if self._buffer else data
+        found: list[tuple[int, list[bytes]]] = []
+        position, end_of_data = 0, len(buffer)
+        while end_of_data - position >= HEADER_SIZE:
+            stream, length = _HEADER.unpack_from(buffer, position)
+            if stream > SYSTEM_ERROR:
+                raise Invalid(f"unrecognized stream: {stream}")
+            end = position + HEADER_SIZE + length
+            if end_of_data < end:
+                break
+            if not found or found[-1][0] != stream:
+                found.append((stream, []))
+            found[-1][1].append(buffer[position + HEADER_SIZE : end])
+            position = end
+        self._buffer = bytearray(buffer[position:])
+        return [(stream, b"".join(pieces)) for stream, pieces in found]
+
     @property
     def is_empty(self) -> bool:
         """True when no frame is half read."""

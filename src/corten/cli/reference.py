@@ -5,6 +5,26 @@ Owns: splitting; the daemon judges whether a name is well-formed.
 
 from __future__ import annotations
 
+from corten.errors import Invalid
+
+
+def check(name: str) -> None:
+    """Raise Invalid where the name cannot be one, before anything is shown of it; the daemon judges the rest."""
+    repository, tag, digest = split(name)
+    path = repository.partition("/")[2] if "/" in repository else repository
+    if path != path.lower():
+        shown = path if "/" in path or "/" in repository else f"library/{path}"
+        raise Invalid(f"invalid reference format: repository name ({shown}) must be lowercase")
+    # brackets are those of an IPv6 registry
+    if not _made_of(repository, "._-/:[]") or repository.strip("/") != repository or not repository:
+        raise Invalid("invalid reference format")
+    if not _made_of(tag, "._-") or (digest and ":" not in digest):
+        raise Invalid("invalid reference format")
+
+
+def _made_of(text: str, marks: str) -> bool:
+    return all(letter.isascii() and (letter.isalnum() or letter in marks) for letter in text)
+
 
 def split(name: str) -> tuple[str, str, str]:
     """Repository, tag, digest; the latter two empty where absent."""

@@ -63,18 +63,15 @@ def copy_output(pieces: Iterable[bytes], *, tty: bool) -> None:
         return
     decoder = framing.Decoder()
     for piece in pieces:
-        for frame in decoder.feed(piece):
-            if frame.stream == framing.SYSTEM_ERROR:
-                raise Internal(f"error from daemon in stream: {frame.data.decode('utf-8', 'replace')}")
-            _write(sys.stderr.buffer if frame.stream == framing.STDERR else sys.stdout.buffer, frame.data)
-        sys.stdout.buffer.flush()
-        sys.stderr.buffer.flush()
+        for stream, data in decoder.runs(piece):
+            if stream == framing.SYSTEM_ERROR:
+                raise Internal(f"error from daemon in stream: {data.decode('utf-8', 'replace')}")
+            _write(sys.stderr.buffer if stream == framing.STDERR else sys.stdout.buffer, data)
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
     file.write(data)
-    if len(data) < BLOCK:
-        file.flush()
+    file.flush()
 
 
 def half_close(connection: socket.socket) -> None:

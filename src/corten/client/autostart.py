@@ -49,9 +49,10 @@ def _lock() -> Iterator[None]:
 
 def program() -> list[str]:
     """``cortend`` beside the program that runs, else the module of the same interpreter."""
-    beside = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), "cortend")
-    if os.access(beside, os.X_OK):
-        return [beside]
+    for beside in (os.path.realpath(sys.argv[0]), sys.executable):
+        path = os.path.join(os.path.dirname(beside), "cortend")
+        if os.access(path, os.X_OK):
+            return [path]
     return [sys.executable, "-m", "corten.daemon"]
 
 

@@ -48,13 +48,17 @@ _HEAD, _LENGTH, _SIZE, _DATA, _AFTER_DATA, _TRAILER, _UNTIL_EOF, _TUNNEL, _DONE 
 
 
 class ResponseParser:
-    """Bytes in; ``head``, then pieces of the body out of ``take``."""
+    """Bytes in; ``head``, then pieces of the body out of ``take``.
+
+    A position moves through what was fed: cutting the buffer at each of a thousand small chunks would copy it as often.
+    """
 
     def __init__(self, method: str, *, hijack: bool = False) -> None:
         self.head: Head | None = None
         self._method = method
         self._hijack = hijack
         self._buffer = b""
+        self._at = 0
         self._pieces: list[bytes] = []
         self._left = 0
         self._state = _HEAD
@@ -84,11 +88,11 @@ class ResponseParser:
     def feed(self, data: bytes) -> None:
         """Read more bytes; raises Malformed."""
         self._buffer = self._buffer + data if self._buffer else data
-        while self._buffer and self._state != _DONE:
-            before = (self._state, len(self._buffer))
-            self._step()
-            if before == (self._state, len(self._buffer)):
+        while self._at < len(self._buffer) and self._state != _DONE:
+            if not self._step():
                 break
+        self._buffer = self._buffer[self._at :]
+        self._at = 0
 
     def end(self) -> None:
         """The other side closed; raises Malformed in the middle of a response."""
@@ -97,31 +101,35 @@ class ResponseParser:
         elif self._state != _DONE:
             raise Malformed("unexpected EOF")
 
-    def _step(self) -> None:
-        if self._state == _HEAD:
-            self._read_head()
-        elif self._state in (_LENGTH, _DATA):
+    def _step(self) -> bool:
+        """Go on by one element; False where it is not complete yet."""
+        if self._state in (_LENGTH, _DATA):
             self._read_counted()
-        elif self._state in (_SIZE, _AFTER_DATA, _TRAILER):
-            self._read_line()
-        else:
-            self._pieces.append(self._buffer)
-            self._buffer = b""
+            return True
+        if self._state in (_SIZE, _AFTER_DATA, _TRAILER):
+            return self._read_line()
+        if self._state == _HEAD:
+            return self._read_head()
+        self._pieces.append(self._buffer[self._at :])
+        self._at = len(self._buffer)
+        return True
 
-    def _read_head(self) -> None:
-        end = self._buffer.find(b"\r\n\r\n")
+    def _read_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n", self._at)
         if end < 0:
-            if len(self._buffer) > MAX_HEAD:
+            start = self._buffer[self._at :]
+            if len(start) > MAX_HEAD:
                 raise Malformed("header too long")
-            if not b"HTTP/".startswith(self._buffer[:5]) and not self._buffer.startswith(b"HTTP/"):
-                raise Malformed(repr(self._buffer[:40]))
-            return
-        head = parse_head(self._buffer[:end])
-        self._buffer = self._buffer[end + 4 :]
+            if not b"HTTP/".startswith(start[:5]):
+                raise Malformed(repr(start[:40]))
+            return False
+        head = parse_head(self._buffer[self._at : end])
+        self._at = end + 4
         if 100 <= head.status < 200 and head.status != 101:
-            return  # an interim answer; the real one follows
+            return True  # an interim answer; the real one follows
         self.head = head
         self._begin_body(head)
+        return True
 
     def _begin_body(self, head: Head) -> None:
         if head.status == 101 or (self._hijack and head.status == 200):
@@ -132,28 +140,29 @@ class ResponseParser:
             self._state = _SIZE
         elif "content-length" in head.headers:
             length = head.headers["content-length"]
-            if not length.isdecimal():
-                raise Malformed(f"content-length {length!r}")
+            if not (length.isascii() and length.isdecimal()):
+                raise Malformed(f"content-length {length[:20]!r}")
             self._left = int(length)
             self._state = _LENGTH if self._left else _DONE
         else:
             self._state = _UNTIL_EOF
 
     def _read_counted(self) -> None:
-        piece = self._buffer[: self._left]
-        self._buffer = self._buffer[self._left :]
+        piece = self._buffer[self._at : self._at + self._left]
+        self._at += len(piece)
         self._pieces.append(piece)
         self._left -= len(piece)
         if not self._left:
             self._state = _DONE if self._state == _LENGTH else _AFTER_DATA
 
-    def _read_line(self) -> None:
-        end = self._buffer.find(b"\r\n")
+    def _read_line(self) -> bool:
+        end = self._buffer.find(b"\r\n", self._at)
         if end < 0:
-            if len(self._buffer) > MAX_CHUNK_LINE:
+            if len(self._buffer) - self._at > MAX_CHUNK_LINE:
                 raise Malformed("chunk header too long")
-            return
-        line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
+            return False
+        line = self._buffer[self._at : end]
+        self._at = end + 2
         if self._state == _AFTER_DATA:
             if line:
                 raise Malformed("chunk longer than it said")
@@ -164,6 +173,7 @@ class ResponseParser:
         else:
             self._left = _chunk_size(line)
             self._state = _DATA if self._left else _TRAILER
+        return True
 
 
 def _chunk_size(line: bytes) -> int:

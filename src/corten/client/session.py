@@ -70,10 +70,11 @@ class Response:
             self._parser.end()
 
     def pieces(self) -> Iterator[bytes]:
-        """The body, in the pieces in which it arrives."""
+        """The body, as it arrives; what came together is given together."""
         try:
             while True:
-                yield from self._parser.take()
+                if pieces := self._parser.take():
+                    yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 if self._parser.is_done:
                     break
                 self._receive()

@@ -14,6 +14,8 @@ from typing import IO, cast
 from corten.cli.transfer import plan
 from corten.errors import Invalid
 
+BLOCK = 256 * 1024
+
 
 class Reader:
     """Pieces as the file that tarfile wants; counts them."""
@@ -43,7 +45,7 @@ def extract(pieces: Iterable[bytes], target: plan.Target, source_base: str) -> i
     """Unpack; the number of bytes of the archive.  Raises Invalid at what would land elsewhere."""
     reader = Reader(pieces)
     root = os.path.realpath(target.folder)
-    with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|", bufsize=tarfile.RECORDSIZE) as archive:
+    with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|", bufsize=BLOCK) as archive:
         folders: list[tuple[str, tarfile.TarInfo]] = []
         for member in archive:
             inside = plan.rebase(member.name, source_base, target.name)
@@ -68,7 +70,7 @@ def extract(pieces: Iterable[bytes], target: plan.Target, source_base: str) -> i
         for path, member in reversed(folders):
             os.chmod(path, member.mode & 0o7777)
             os.utime(path, (member.mtime, member.mtime))
-    for _ in iter(lambda: reader.read(tarfile.RECORDSIZE), b""):
+    for _ in iter(lambda: reader.read(BLOCK), b""):
         pass
     return reader.count
 
@@ -96,7 +98,7 @@ def _file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
     content = archive.extractfile(member)
     assert content is not None
     with open(path, "wb") as file:
-        while block := content.read(256 * 1024):
+        while block := content.read(BLOCK):
             file.write(block)
     os.chmod(path, member.mode & 0o7777)
     os.utime(path, (member.mtime, member.mtime))

@@ -11,6 +11,7 @@ def run(call: Call) -> None:
     """Pull one name, or all tags of a repository."""
     options = call.options
     name = call.arguments[0]
+    reference.check(name)
     repository, tag, digest = reference.split(name)
     quiet = options.on("quiet")
     if options.on("all-tags"):

@@ -15,6 +15,7 @@ def run(call: Call) -> None:
     """Push one name, or all tags of a repository."""
     options = call.options
     name = call.arguments[0]
+    reference.check(name)
     repository, tag, digest = reference.split(name)
     if digest:
         raise Invalid("cannot push a digest reference")

@@ -72,7 +72,7 @@ def test_an_id_takes_all_names_of_one_repository_only() -> None:
     assert remove(shelf, CHILD.short) == ["untag a:1", f"untag a@{MANIFEST}", "delete child"]
     with pytest.raises(
         Conflict,
-        match=rf"conflict: unable to delete {CHILD.short} \(must be forced\) - image is referenced in multiple repositories",
+        match=rf"unable to delete {CHILD.short} \(must be forced\) - image is referenced in multiple repositories",
     ):
         remove(FakeShelf({CHILD: ["a:1", "b:1"]}), str(CHILD))
     assert remove(FakeShelf({CHILD: ["a:1", "b:1"]}), str(CHILD), force=True) == [
@@ -91,14 +91,14 @@ def test_a_stopped_container_holds_the_last_name_unless_forced() -> None:
         f"is using its referenced image {CHILD.short}"
     )
     assert remove(shelf, "a:1", force=True) == ["untag a:1", "delete child"]
-    with pytest.raises(Conflict, match="must be forced.*stopped container"):
+    with pytest.raises(Conflict, match=r"must be forced.*stopped container"):
         remove(shelf, CHILD.short)
 
 
 def test_a_running_container_holds_for_good() -> None:
     shelf = FakeShelf({CHILD: ["a:1"]}, used={CHILD: [Use("c" * 64, True)]})
     assert remove(shelf, "a:1", force=True) == ["untag a:1"]
-    with pytest.raises(Conflict, match="cannot be forced.*running container"):
+    with pytest.raises(Conflict, match=r"cannot be forced.*running container"):
         remove(shelf, CHILD.short, force=True)
 
 

@@ -61,7 +61,7 @@ def test_every_fault_of_the_pools_is_told_at_once() -> None:
 
 def test_driver_options_choose_families_unless_a_field_does() -> None:
     options = {"com.docker.network.enable_ipv6": "true", "com.docker.network.enable_ipv4": "no"}
-    with pytest.raises(Invalid, match='driver-opt "com.docker.network.enable_ipv4" is not a valid bool'):
+    with pytest.raises(Invalid, match=r'driver-opt "com\.docker\.network\.enable_ipv4" is not a valid bool'):
         request.parse({"Name": "n", "Options": options})
     spec = request.parse({"Name": "n", "Options": options, "EnableIPv4": True})
     assert spec.enable_ipv4 and spec.enable_ipv6

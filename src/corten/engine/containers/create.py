@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from corten.api.types import fields
+from corten.api.types.containers import CONFIG
 from corten.engine import names
 from corten.engine.containers import mounts, networking, options, storage
 from corten.engine.containers.ground import Ground
@@ -79,10 +81,10 @@ async def create(ground: Ground, request: Request) -> Created:
 
 def find_image(ground: Ground, request: Request) -> ImageRecord | None:
     """The image of a request; raises NotFound in the words that make the client pull it."""
-    name = request.config.get("Image") or ""
+    name = str(fields.read(request.config, CONFIG, "Config")["Image"])
     if not name:
         raise Invalid("no image specified in the container config")
-    image = ground.images.find(str(name))
+    image = ground.images.find(name)
     if request.platform:
         wanted = Platform.parse(request.platform)
         if not wanted.matches(image.config.platform):

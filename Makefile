@@ -13,6 +13,7 @@ setup: $(VENV)/.installed ## create the virtual environment
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	@$(BIN)/python -m compileall -q src  # the programs start faster, also where bytecode is not written
 	@touch $@
 
 packages:        ## install the Debian packages that tests and the demo need

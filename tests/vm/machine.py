@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DISK_SIZE = "1200M"
 HEARTBEAT = "vm-heartbeat"
 TEST_PACKAGES = (
-    "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest_timeout.py", "hypothesis",
+    "pytest", "_pytest", "py.py", "pluggy", "iniconfig", "packaging", "pygments", "pytest_timeout.py", "hypothesis",
     "sortedcontainers", "_hypothesis_globals.py", "_hypothesis_ftz_detector.py", "_hypothesis_pytestplugin.py",
 )  # fmt: skip
 

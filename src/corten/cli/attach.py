@@ -51,18 +51,22 @@ def finish_wait(response: Response) -> int:
 
 
 @contextlib.contextmanager
-def terminal_mode(session: Session, path: str, *, tty: bool) -> Iterator[None]:
-    """Raw keys and a container terminal of the same size as ours; ``path`` takes the resize requests."""
+def terminal_mode(session: Session, path: str, *, tty: bool, keys: bool) -> Iterator[None]:
+    """A container terminal of the size of ours, and raw keys where ours go to it; ``path`` takes the resize requests.
+
+    Without raw keys Ctrl-C ends this program: with them it would reach nobody where keys are not sent on.
+    """
 
     def resize(rows: int, columns: int) -> None:
         # Too early (not started yet) or too late is no reason to fail.
         with contextlib.suppress(CortenError):
             session.post(path, {"h": rows, "w": columns})
 
-    if not tty:
-        yield
-        return
-    with terminal.raw(0), terminal.on_resize(resize):
+    with contextlib.ExitStack() as stack:
+        if tty and keys:
+            stack.enter_context(terminal.raw(0))
+        if tty and terminal.is_terminal(1):
+            stack.enter_context(terminal.on_resize(resize))
         yield
 
 

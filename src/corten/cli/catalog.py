@@ -111,6 +111,12 @@ ALIASES: dict[str, str] = {
     "rmi": "image rm",
 }
 
+# What Docker's client has and Corten has not, so that it can say so.
+FOREIGN = (
+    *("buildx", "checkpoint", "compose", "config", "manifest", "node"),
+    *("plugin", "secret", "service", "stack", "swarm", "trust"),
+)
+
 FREQUENT = ["run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version", "info"]
 
 

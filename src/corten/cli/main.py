@@ -53,9 +53,7 @@ def _dispatch(words: list[str]) -> int:
     found = catalog.find(rest)
     if found is None:
         if rest:
-            raise Exit(
-                1, f"{PROGRAM}: unknown command: {PROGRAM} {rest[0]}\n\nRun '{PROGRAM} --help' for more information"
-            )
+            raise _unknown(rest[0])
         from corten.cli import usage
 
         print(usage.of_program(connect.GLOBAL_FLAGS))
@@ -65,6 +63,12 @@ def _dispatch(words: list[str]) -> int:
     if path in catalog.GROUPS:
         return _group(path, rest[length:])
     return _run(path, rest[length:], connection, help_wanted=help_wanted)
+
+
+def _unknown(word: str) -> Exit:
+    if word in catalog.FOREIGN:
+        return Exit(1, f"{PROGRAM}: Corten does not serve '{word}' commands")
+    return Exit(1, f"{PROGRAM}: unknown command: {PROGRAM} {word}\n\nRun '{PROGRAM} --help' for more information")
 
 
 def _group(group: str, rest: list[str]) -> int:

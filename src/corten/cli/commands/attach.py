@@ -23,8 +23,7 @@ def run(call: Call) -> int:
     tunnel = attach.open_attach(call.session, name, stdin=stdin, keys=keys)
     with attach.proxied_signals(call.session, name, wanted=options.on("sig-proxy") and not tty):
         try:
-            with_terminal = tty and terminal.is_terminal(1)
-            with attach.terminal_mode(call.session, paths.container(name, "/resize"), tty=with_terminal):
+            with attach.terminal_mode(call.session, paths.container(name, "/resize"), tty=tty, keys=stdin):
                 streams.pump(tunnel, tty=tty, stdin=stdin, keys=watched)
         except streams.Detached:
             print("read escape sequence", file=sys.stderr)

@@ -56,7 +56,7 @@ def _attached(call: Call, path: str, *, stdin: bool, tty: bool, keys: str) -> in
     body = {"Detach": False, "Tty": tty, "ConsoleSize": attach.console_size(tty=tty)}
     tunnel = call.session.hijack(f"{path}/start", body=body)
     try:
-        with attach.terminal_mode(call.session, f"{path}/resize", tty=tty and terminal.is_terminal(0)):
+        with attach.terminal_mode(call.session, f"{path}/resize", tty=tty, keys=stdin):
             streams.pump(
                 tunnel,
                 tty=tty,

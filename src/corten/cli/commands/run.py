@@ -64,9 +64,8 @@ def _detached(call: Call, body: dict[str, Any]) -> int:
 
 def _attached(call: Call, name: str, body: dict[str, Any], tunnel: Tunnel, waiting: Response, keys: str) -> int:
     tty = bool(body["Tty"])
-    with_terminal = tty and terminal.is_terminal(1)
     try:
-        with attach.terminal_mode(call.session, paths.container(name, "/resize"), tty=with_terminal):
+        with attach.terminal_mode(call.session, paths.container(name, "/resize"), tty=tty, keys=body["AttachStdin"]):
             streams.pump(
                 tunnel,
                 tty=tty,

@@ -44,8 +44,7 @@ def _attached(call: Call, name: str) -> int:
     with attach.proxied_signals(call.session, name, wanted=not tty):
         call.session.post(paths.container(name, "/start"))
         try:
-            with_terminal = tty and terminal.is_terminal(1)
-            with attach.terminal_mode(call.session, paths.container(name, "/resize"), tty=with_terminal):
+            with attach.terminal_mode(call.session, paths.container(name, "/resize"), tty=tty, keys=stdin):
                 streams.pump(
                     tunnel,
                     tty=tty,

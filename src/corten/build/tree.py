@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from corten.build.ports import MountLike
 from corten.errors import Internal
-from corten.kernel import flags, mounts
+from corten.kernel import flags, mounts, overlay
 
 
 class DetachedTrees:
@@ -37,20 +37,18 @@ def _open(stack: Sequence[MountLike]) -> int:
             if attributes:
                 mounts.mount_setattr(fd, attr_set=attributes)
             return fd
+        if mount.type == "overlay":
+            return overlay.detached(_options(mount), attributes=attributes)
         return mounts.detached(mount.type, _options(mount), source=mount.source, attributes=attributes)
     except OSError as failure:
         raise Internal(f"opening a snapshot: {failure}") from failure
 
 
 def _options(mount: MountLike) -> list[tuple[str, str | None]]:
-    """fsconfig's pairs.  Layers go in one by one: a single value may not be longer than 256 bytes."""
+    """fsconfig's pairs."""
     pairs: list[tuple[str, str | None]] = []
     for option in mount.options:
         name, equals, value = option.partition("=")
-        if name in ("ro", "rw"):
-            continue
-        if name == "lowerdir" and mount.type == "overlay":
-            pairs += [("lowerdir+", layer) for layer in value.split(":")]
-        else:
+        if name not in ("ro", "rw"):
             pairs.append((name, value if equals else None))
     return pairs

@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Sequence
 
-from corten.kernel import mounts
+from corten.kernel import mounts, overlay
 from corten.runtime.mount_options import MountOptions
 from corten.spec.runtime import Mount
-
-_COLON = re.compile(r"(?<!\\):")
 
 
 def open_mount(mount: Mount) -> int:
@@ -32,31 +29,13 @@ def open_mount(mount: Mount) -> int:
     return mounts.detached(mount.type, options.data, source=mount.source, attributes=options.attr_set)
 
 
-def lower_directories(value: str) -> list[str]:
-    """``lowerdir=``: split at colons that are not escaped."""
-    return [part.replace("\\:", ":") for part in _COLON.split(value) if part]
-
-
 def _overlay(options: MountOptions) -> int:
-    settings: list[tuple[str, str | None]] = []
     given = dict(options.data)
     if "volatile" in given and (work := given.get("workdir")):
         # The mark of a volatile mount that was not synchronised forbids another mount.  Who asks for "volatile" has
         # said that a crash of the machine may cost the data; a second start of the container is no crash.
         _forget_volatile(f"{work}/work/incompat")
-    for key, value in options.data:
-        if key == "lowerdir" and value:
-            # One option for each layer: a single string ends at a page, which deep images pass.
-            settings += [("lowerdir+", each) for each in lower_directories(value)]
-        else:
-            settings.append((key, value))
-    try:
-        return mounts.detached("overlay", settings, source="overlay", attributes=options.attr_set)
-    except OSError as failure:
-        if failure.errno != errno.EINVAL or "lowerdir+" not in str(failure.strerror):
-            raise
-    # Before Linux 6.8 there is no "lowerdir+".
-    return mounts.detached("overlay", options.data, source="overlay", attributes=options.attr_set)
+    return overlay.detached(options.data, attributes=options.attr_set)
 
 
 def _forget_volatile(incompat: str) -> None:

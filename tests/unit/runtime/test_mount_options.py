@@ -5,7 +5,7 @@ from __future__ import annotations
 from corten.kernel import flags
 from corten.runtime import rootfs
 from corten.runtime.mount_options import MountOptions
-from corten.runtime.root_mount import lower_directories
+from corten.kernel.overlay import lower_directories
 from corten.spec.runtime import Spec
 
 

@@ -15,12 +15,9 @@ from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import MountPoint
 from corten.errors import NotFound
-from corten.kernel import flags, mounts
+from corten.kernel import flags, mounts, overlay
 from corten.kernel.paths import Root
 from corten.store.snapshots.base import Mount
-
-# fsconfig(2) takes no longer string.
-_STRING_LIMIT = 255
 
 
 @contextlib.contextmanager
@@ -41,10 +38,10 @@ def _mount(mount: Mount) -> int:
         key, equals, value = word.partition("=")
         if key == "ro":
             attributes |= flags.MOUNT_ATTR_RDONLY
-        elif key == "lowerdir" and len(value) > _STRING_LIMIT:
-            options.extend(("lowerdir+", layer) for layer in value.split(":"))
         elif key != "rw":
             options.append((key, value if equals else None))
+    if mount.type == "overlay":
+        return overlay.detached(options, attributes=attributes)
     return mounts.detached(mount.type, options, source=mount.source, attributes=attributes)
 
 

@@ -290,7 +290,7 @@ class Lifecycle:
         record = live.record
         if record.state.status is Status.REMOVING:
             raise Conflict(f"removal of container {record.id} is already in progress")
-        if record.is_active:
+        while not await self._remove_idle(live, with_volumes):
             if not force:
                 state = {Status.PAUSED: "paused", Status.RESTARTING: "restarting"}.get(record.state.status, "running")
                 raise Conflict(
@@ -299,9 +299,15 @@ class Lifecycle:
                 )
             record.has_been_stopped_by_hand = True
             await self._bring_down(live, 0, signal.SIGKILL)
+
+    async def _remove_idle(self, live: Live, with_volumes: bool) -> bool:
+        """Remove it unless it runs: under the lock, so that a start that is under way is seen."""
         async with live.lock:
+            if live.record.is_active:
+                return False
             if self._ground.roster.holds(live):
                 await self._removal.remove(live, with_volumes=with_volumes)
+            return True
 
 
 def told(failure: StartFailure) -> CortenError:

@@ -58,7 +58,7 @@ async def _find(ground: Ground, lifecycle: Lifecycle, live: Live) -> None:
         await found.delete()
         found = None
     if isinstance(found, Task):
-        was_paused = state.status is Status.PAUSED
+        was_paused = found.status == "paused"
         if not record.is_running:
             # Killed between start and writing it down.
             state.status, state.started_at = Status.RUNNING, found.started_at

@@ -31,7 +31,12 @@ class Removal:
             await live.teardown
         record = live.record
         record.state.move(Status.REMOVING)
-        await storage.forget(self._ground, record, with_volumes=with_volumes)
+        try:
+            await storage.forget(self._ground, record, with_volumes=with_volumes)
+        except BaseException:
+            # Not stuck: it may be removed again.
+            record.state.move(Status.DEAD)
+            raise
         self._ground.roster.drop(live)
         live.tell_waiters(Ending(record.state.exit_code), removed=True)
         for pending in live.pending:

@@ -53,7 +53,10 @@ async def update(ground: Ground, live: Live, body: Mapping[str, Any]) -> list[st
                 raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
             host["RestartPolicy"] = options.restart_policy(policy)
         if live.task is not None:
-            await live.task.update(resources.lower(host))
+            wanted = resources.lower(host)
+            if host["PidsLimit"] is None and record.host_config["PidsLimit"]:
+                wanted["pids"] = {"limit": -1}
+            await live.task.update(wanted)
         record.host_config = host
         ground.roster.save(live)
         ground.publish(live, "update")

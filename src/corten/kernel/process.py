@@ -6,6 +6,7 @@ the standard library's.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -93,9 +94,10 @@ def set_parent_death_signal(signum: int) -> None:
 
 
 def set_name(name: str) -> None:
-    """What ps and top show for this process (15 bytes).  See PR_SET_NAME."""
-    text = ctypes.create_string_buffer(name.encode()[:15])
-    libc.prctl(flags.PR_SET_NAME, ctypes.addressof(text), 0, 0, 0)
+    """What ps and top show for this process (15 bytes).  See proc_pid_comm(5)."""
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name.encode())
+    os.close(fd)
 
 
 def join_session_keyring(name: str) -> None:
@@ -158,12 +160,17 @@ def ioctl_fd(fd: int, request: int) -> int:
     return answer
 
 
-def set_title(title: str) -> None:
-    """What ps shows as the command line: overwritten where the kernel keeps it, within the room there is."""
-    with open("/proc/self/stat", "rb") as stat_file:
-        fields = stat_file.read().rpartition(b")")[2].split()
-    start, end = int(fields[45]), int(fields[46])
-    room = end - start
-    if room > 1:
-        text = title.encode()[: room - 1]
-        ctypes.memmove(start, text + bytes(room - len(text)), room)
+def set_title(title: str, pid: int | str = "self") -> None:
+    """What ps shows as the command line: overwritten where the kernel keeps it, within the room there is.
+
+    Of a process of our own user, too; that it cannot be done is no failure.
+    """
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/stat", "rb") as stat_file:
+            fields = stat_file.read().rpartition(b")")[2].split()
+        start, room = int(fields[45]), int(fields[46]) - int(fields[45])
+        memory_fd = os.open(f"/proc/{pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(memory_fd, title.encode()[: room - 1].ljust(room, b"\0"), start)
+        finally:
+            os.close(memory_fd)

@@ -19,6 +19,7 @@ from typing import Any
 _INLINE_LIMIT = 64 * 1024
 _MAX_FDS = 64
 _LARGE = b"\0"  # no JSON text starts with this byte
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Message:
@@ -62,7 +63,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def encode(body: dict[str, Any]) -> bytes:
     """The bytes of one message."""
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _encode(body).encode()
 
 
 def send(sock: socket.socket, body: dict[str, Any], fds: Sequence[int] = ()) -> None:

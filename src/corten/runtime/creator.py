@@ -1,85 +1,164 @@
-"""The hard work of a start, in a process of its own: parse, plan, make control groups, fork init, hand everything over.
+"""The hard work of a start, in a process of its own: open streams, parse, plan, make groups, fork init, report.
 
-A creator is a child of the shim and lives for milliseconds.  What it touches is not kept for the life of the container,
-as it would be in the shim.  Init is forked with CLONE_PARENT: it is the shim's child, not ours.
+A creator is a child of the shim and lives for milliseconds; at its end it hands the shim everything that lives on, the
+*estate*: descriptors by name and a few facts.  What it touches is not kept for the life of the container, as it would
+be in the shim.  Init is forked with CLONE_PARENT: it is the shim's child, not ours.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import select
+import signal
 import socket
-from collections.abc import Callable, Sequence
+import time
 from typing import Any, NoReturn
 
 from corten.errors import CortenError
-from corten.kernel import wire
+from corten.kernel import process, tty, wire
 from corten.runtime import spawn
 from corten.runtime.bundle import Bundle
-from corten.runtime.cgroup import Hierarchies
-from corten.runtime.protocol import StepFailure
+from corten.runtime.cgroup import Group, Hierarchies
+from corten.runtime.protocol import VERSION, StepFailure
+from corten.runtime.stdio import make_pipes
+from corten.spec.runtime import Spec
 
 
-def fork(hierarchies: Hierarchies, rehearse: Callable[[], None] | None) -> socket.socket:
-    """A creator that waits on the socket returned; it ends with it.  Rehearses while it waits, if it is told to."""
-    ours, theirs = wire.pair()
-    if os.fork() == 0:
+def main(requests: socket.socket, shim: socket.socket, hierarchies: Hierarchies) -> NoReturn:
+    """Wait for one request, do it, end.  If nobody ever asks, the sockets' ends are the shim's end too."""
+    message = wire.receive(requests)
+    requests.close()
+    if message is None:
+        os._exit(0)
+    with socket.socket(fileno=message.take()) as daemon:
+        creation = _Creation(Bundle(str(message.body["bundle"])), hierarchies)
         try:
-            ours.close()
-            if rehearse:
-                rehearse()
-            _main(theirs, hierarchies)
-        finally:
-            os._exit(1)
-    theirs.close()
-    return ours
+            creation.run(str(message.body["cgroup_parent"]), daemon, shim)
+        except BaseException as failure:
+            report = StepFailure.of("create", failure)
+            if isinstance(failure, CortenError):
+                report = StepFailure("create", 22, failure.message)
+            creation.undo()
+            with contextlib.suppress(OSError):
+                wire.send(daemon, {"event": "failed", **report.to_json()})
+    os._exit(0)
 
 
-def _main(channel: socket.socket, hierarchies: Hierarchies) -> NoReturn:
-    message = wire.receive(channel)
-    if message is None:
-        os._exit(0)
-    told: dict[str, Any] = {}
+class _Creation:
+    """One start, and what must be undone if it fails."""
+
+    def __init__(self, bundle: Bundle, hierarchies: Hierarchies) -> None:
+        self.bundle = bundle
+        self.group: Group | None = None
+        self.child: spawn.Child | None = None
+        self.estate: dict[str, int] = {}  # descriptors for the shim, by name
+        self._hierarchies = hierarchies
+
+    def run(self, cgroup_parent: str, daemon: socket.socket, shim: socket.socket) -> None:
+        bundle, estate = self.bundle, self.estate
+        estate["lock"] = _lock(bundle.path)
+        os.makedirs(bundle.rootfs, exist_ok=True)
+        bundle.forget()
+        options, spec = bundle.shim_options(), bundle.spec()
+        if bool(options.get("tty")) != spec.process.terminal:
+            raise StepFailure("create", 22, "shim.json and config.json differ about the terminal")
+        estate["listener"] = _listen(estate["lock"], bundle.control)
+        if options.get("log_path"):
+            estate["log"] = os.open(options["log_path"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        group = self.group = self._hierarchies.group(spec.linux.cgroups_path or f"{cgroup_parent}/{bundle.id}")
+        group.create(spec.linux.resources)
+        if (oom_fd := group.oom_watch()) is not None:
+            estate["oom"] = oom_fd
+        netlink_fd = self._fork_init(spec, group, options)
+        assert self.child is not None
+        state = {
+            "version": VERSION,
+            "shim_pid": os.getppid(),
+            "pid": self.child.pid,
+            "pid_start_time": process.start_time(self.child.pid),
+            "status": "created",
+            "started_at": None,
+            "terminal": spec.process.terminal,
+            "cgroup": group.path,
+        }
+        bundle.write_state(state)
+        # First to the daemon, which is waiting; what it asks next waits in the socket for the shim.
+        wire.send(
+            daemon, {"event": "created", **state}, [estate[name] for name in ("pidfd", "netns", "root")] + [netlink_fd]
+        )
+        estate["daemon"] = daemon.fileno()
+        body = {
+            "bundle": bundle.path,
+            "options": options,
+            "state": state,
+            "confinement": spawn.Confinement.of(spec).to_json(),
+            "fds": list(estate),
+        }
+        wire.send(shim, body, list(estate.values()))
+        process.set_title(f"corten-shim {bundle.id}", os.getppid())
+
+    def _fork_init(self, spec: Spec, group: Group, options: dict[str, Any]) -> int:
+        """Fork init and take what it brings; its netlink socket is returned, all else is for the shim."""
+        ends: list[int] = []
+        if not spec.process.terminal:
+            ends, ours = make_pipes(stdin=bool(options.get("open_stdin")))
+            self.estate |= ours
+        child = self.child = spawn.spawn_init(self.bundle, spec, group, ends)
+        for fd in ends:
+            os.close(fd)
+        message = wire.receive(child.channel)
+        if message is None:
+            raise StepFailure("init", 0, "init ended before it was ready")
+        if "failed" in message.body:
+            raise StepFailure.parse(message.body["failed"])
+        self.estate |= {"pidfd": child.pidfd, "channel": child.channel.fileno()}
+        self.estate |= {"netns": message.take(0), "root": message.take(1)}
+        if spec.process.terminal:
+            master_fd = self.estate["master"] = message.take(3)
+            height = int(options.get("height") or spec.process.height)
+            width = int(options.get("width") or spec.process.width)
+            if height and width:
+                tty.set_size(master_fd, height, width)
+        return message.take(2)
+
+    def undo(self) -> None:
+        """Leave nothing behind."""
+        with contextlib.suppress(OSError):
+            if self.child:
+                signal.pidfd_send_signal(self.child.pidfd, signal.SIGKILL)
+                select.select([self.child.pidfd], [], [], 5)  # readable: it has ended
+            if self.group and not self.group.remove():
+                self.group.kill()
+                self.group.remove()
+        for path in (self.bundle.control, self.bundle.state_path):
+            with contextlib.suppress(OSError):
+                if "lock" in self.estate:
+                    os.unlink(path)
+
+
+def _lock(path: str) -> int:
+    """One shim at a time for a bundle, those included that are still cleaning up.  Released when the shim dies."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for _ in range(500):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        else:
+            return fd
+    os.close(fd)
+    raise StepFailure("lock bundle", 16, "another shim holds this container")
+
+
+def _listen(directory_fd: int, path: str) -> int:
+    """control.sock.  Through the directory's descriptor: a socket's path may have 108 bytes at most."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    old_umask = os.umask(0o177)
     try:
-        stdio = [message.take(index) for index in range(message.fd_count)]
-        _create(message.body, stdio, hierarchies, channel, told)
-    except CortenError as failure:
-        report = StepFailure("create", 22, failure.message)
-    except BaseException as failure:
-        report = StepFailure.of("create", failure)
-    else:
-        os._exit(0)
-    with contextlib.suppress(OSError):
-        wire.send(channel, {"failed": report.to_json(), **told})
-    os._exit(1)
-
-
-def _create(
-    request: dict[str, Any],
-    stdio: Sequence[int],
-    hierarchies: Hierarchies,
-    channel: socket.socket,
-    told: dict[str, Any],
-) -> None:
-    """``told`` collects what the shim must clean up if we fail."""
-    bundle = Bundle(str(request["bundle"]))
-    spec = bundle.spec()
-    group = hierarchies.group(spec.linux.cgroups_path or f"{request['cgroup_parent']}/{bundle.id}")
-    told["cgroup"] = group.path
-    group.create(spec.linux.resources)
-    child = spawn.spawn_init(bundle, spec, group, stdio)
-    told["pid"] = child.pid
-    for fd in stdio:
-        os.close(fd)
-    message = wire.receive(child.channel)
-    if message is None:
-        raise StepFailure("init", 0, "init ended before it was ready")
-    if "failed" in message.body:
-        raise StepFailure.parse(message.body["failed"])
-    fds = [child.pidfd, child.channel.fileno(), *(message.take(index) for index in range(message.fd_count))]
-    told |= {
-        "terminal": spec.process.terminal,
-        "size": [spec.process.height, spec.process.width],
-        "confinement": spawn.Confinement.of(spec).to_json(),
-    }
-    wire.send(channel, {"created": True, **told}, fds)
+        listener.bind(f"/proc/self/fd/{directory_fd}/{os.path.basename(path)}")
+    finally:
+        os.umask(old_umask)
+    listener.listen(8)
+    return listener.detach()

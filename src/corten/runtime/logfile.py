@@ -29,6 +29,7 @@ class LogFile:
         self,
         path: str,
         *,
+        fd: int = -1,
         max_size: int = 0,
         max_file: int = 1,
         compress: bool = False,
@@ -43,7 +44,7 @@ class LogFile:
         self._pending: dict[str, bytes] = {}
         self._second = (0, "")
         self._compressor = 0
-        self._fd = self._open()
+        self._fd = fd if fd >= 0 else self._open()
         self._size = os.fstat(self._fd).st_size
 
     def _open(self) -> int:

@@ -1,4 +1,7 @@
-"""The shim's event loop: epoll, children, and a few timers.  One thread, no surprises."""
+"""The shim's event loop: epoll, children, and a few timers.  One thread, no surprises.
+
+Children are watched by their pidfds, not by SIGCHLD: a signal handler is one more thing that every shim would pay for.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import heapq
 import itertools
 import os
 import select
-import signal
 import time
 from collections.abc import Callable
 
@@ -29,10 +31,6 @@ class Loop:
         self._order = itertools.count()
         self._reaped = reaped
         self.running = True
-        self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
-        self.add(self._wake_fd, READ, self._on_signal)
 
     def add(self, fd: int, events: int, handler: Handler) -> None:
         """Watch a descriptor."""
@@ -59,7 +57,6 @@ class Loop:
 
     def run(self) -> None:
         """Until ``running`` is false."""
-        self.reap()
         while self.running:
             timeout = max(self._timers[0][0] - time.monotonic(), 0) if self._timers else -1
             for fd, events in self._epoll.poll(timeout):
@@ -69,10 +66,14 @@ class Loop:
             while self._timers and self._timers[0][0] <= time.monotonic():
                 heapq.heappop(self._timers)[2]()
 
-    def _on_signal(self, events: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_fd, 4096)
-        self.reap()
+    def watch_child(self, pidfd: int) -> None:
+        """Reap when this child ends."""
+
+        def ended(events: int) -> None:
+            self.remove(pidfd)
+            self.reap()
+
+        self.add(pidfd, READ, ended)
 
     def reap(self) -> None:
         """Collect every child that has ended."""

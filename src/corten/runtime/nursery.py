@@ -1,31 +1,29 @@
 """One shim ready in advance, with its creator.
 
 Forking a process and touching its pages for the first time costs as much as all the work it does afterwards (a page
-that is first written after a fork is copied, and Python writes to what it only reads).  So the zygote keeps one forked
-shim that waits for a bundle, and beside it a creator that has rehearsed its work.  A burst of starts finds them gone
-and forks on the spot.
+that is first written after a fork is copied, and Python writes to what it only reads).  So the zygote keeps one shim
+forked, that waits, and its creator, that has rehearsed its work.  A burst of starts finds them gone and forks on the
+spot.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from corten.kernel import wire
-from corten.runtime import creator
+from corten.runtime import creator, shim
 from corten.runtime.cgroup import Hierarchies
-
-Live = Callable[[dict[str, Any], socket.socket, socket.socket], None]
 
 
 class Nursery:
-    """``live`` is what a new shim does with a request, the socket to its daemon and that to its creator."""
+    """Owned by the zygote.  ``daemon`` is the socket that its children must not keep."""
 
-    def __init__(self, live: Live, hierarchies: Hierarchies, rehearse: Callable[[], None]) -> None:
-        self._live = live
+    def __init__(self, daemon: socket.socket, hierarchies: Hierarchies, rehearse: Callable[[], None]) -> None:
+        self._daemon = daemon
         self._hierarchies = hierarchies
         self._rehearse = rehearse
         self._waiting: socket.socket | None = None
@@ -35,44 +33,40 @@ class Nursery:
         """Whether nobody waits."""
         return self._waiting is None
 
-    def raise_one(self, inherited: list[socket.socket]) -> None:
-        """Fork a shim that waits.  It closes what it inherits, and ends when we do."""
-        ours, theirs = wire.pair()
-        if os.fork() == 0:
-            try:
-                for each in (ours, *inherited):
-                    each.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                helper = creator.fork(self._hierarchies, self._rehearse)
-                message = wire.receive(theirs)
-                if message is not None:
-                    theirs.close()
-                    self._live(message.body, socket.socket(fileno=message.take()), helper)
-            finally:
-                os._exit(0)
-        theirs.close()
-        self._waiting = ours
+    def fill(self) -> None:
+        """Fork a shim that waits.  It ends when we do."""
+        self._waiting = self._fork(rehearsing=True)
 
-    def fork_now(self, body: dict[str, Any], reply_fd: int, inherited: list[socket.socket]) -> None:
-        """Fork a shim for a request that is there."""
-        if os.fork() == 0:
-            try:
-                for each in inherited:
-                    each.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                helper = creator.fork(self._hierarchies, None)
-                self._live(body, socket.socket(fileno=reply_fd), helper)
-            finally:
-                os._exit(0)
-
-    def hand_over(self, body: dict[str, Any], reply_fd: int) -> bool:
-        """Give the request to the one that waits; false if there is none."""
+    def spawn(self, body: dict[str, Any], reply_fd: int) -> None:
+        """Give a request to the one that waits, or to a new one."""
         waiting, self._waiting = self._waiting, None
-        if waiting is None:
-            return False
-        with waiting:
-            try:
+        if waiting is not None:
+            with waiting, contextlib.suppress(OSError):  # somebody may have killed it
                 wire.send(waiting, body, [reply_fd])
-            except OSError:
-                return False  # somebody has killed it
-        return True
+                return
+        with self._fork(rehearsing=False) as fresh:
+            wire.send(fresh, body, [reply_fd])
+
+    def _fork(self, *, rehearsing: bool) -> socket.socket:
+        ours, requests = wire.pair()
+        if os.fork() == 0:
+            try:
+                ours.close()
+                self._daemon.close()
+                self._begin(requests, rehearsing=rehearsing)
+            finally:
+                os._exit(1)
+        requests.close()
+        return ours
+
+    def _begin(self, requests: socket.socket, *, rehearsing: bool) -> None:
+        """In the new process: a creator for it, then its own life."""
+        to_creator, to_shim = wire.pair()
+        if os.fork() == 0:
+            to_creator.close()
+            if rehearsing:
+                self._rehearse()
+            creator.main(requests, to_shim, self._hierarchies)
+        requests.close()
+        to_shim.close()
+        shim.main(to_creator, self._hierarchies)

@@ -11,22 +11,22 @@ assembled and mounts planned by its short-lived children.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import os
 import signal
 import socket
 import time
+import traceback
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from corten.kernel import process, tty, wire
+from corten.kernel import process, wire
 from corten.runtime import spawn
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group, Hierarchies
 from corten.runtime.logfile import LogFile
 from corten.runtime.loop import READ, Loop
-from corten.runtime.protocol import VERSION, StepFailure
+from corten.runtime.protocol import StepFailure
 from corten.runtime.shim_service import Connection, Service
 from corten.runtime.stdio import Stdio
 
@@ -48,135 +48,106 @@ class Running:
     failure: StepFailure | None = None
 
 
-def main(
-    bundle_path: str,
-    cgroup_parent: str,
-    hierarchies: Hierarchies,
-    connection: socket.socket,
-    helper: socket.socket,
-) -> NoReturn:
-    """Runs in a fork of the zygote; never returns.  ``helper`` leads to the creator."""
+def main(creator: socket.socket, hierarchies: Hierarchies) -> NoReturn:
+    """Runs in a fork of the zygote; never returns.  What there is to live for comes from the creator."""
     status = 1
     try:
         os.setsid()
-        shim = Shim(Bundle(bundle_path), hierarchies)
-        try:
-            shim.create(connection, helper, cgroup_parent)
-        except BaseException as failure:
-            shim.abandon(connection, failure)
-        else:
+        process.set_name("corten-shim")
+        message = wire.receive(creator)
+        creator.close()
+        if message is not None:  # else it has failed, and has told the daemon why
+            with message:
+                fds = {name: message.take(index) for index, name in enumerate(message.body["fds"])}
+            shim = Shim(message.body, fds, hierarchies)
             gc.enable()
             shim.loop.run()
             status = 0
-    except BaseException as failure:
-        with contextlib.suppress(OSError):
-            wire.send(connection, {"event": "failed", **StepFailure.of("shim", failure).to_json()})
+    except BaseException:
+        traceback.print_exc()  # to runtime.log
     finally:
         os._exit(status)
 
 
 class Shim:
-    """All of one container's state."""
+    """All of one container's state.  ``body`` and ``fds`` are the creator's estate."""
 
-    def __init__(self, bundle: Bundle, hierarchies: Hierarchies) -> None:
-        self.bundle = bundle
-        self.lock_fd = _lock(bundle.path)
-        os.makedirs(bundle.rootfs, exist_ok=True)
-        bundle.forget()
-        self.options = bundle.shim_options()
-        self.terminal = bool(self.options.get("tty"))
+    def __init__(self, body: dict[str, Any], fds: dict[str, int], hierarchies: Hierarchies) -> None:
+        self.bundle = Bundle(str(body["bundle"]))
+        self.lock_fd = fds["lock"]
+        self.options: dict[str, Any] = body["options"]
         self.loop = Loop(self.reaped)
         self.main = Running(None, Stdio(self.loop))
         self.execs: dict[str, Running] = {}
         self.pending: dict[str, Stdio] = {}  # attached before their exec came
         self.service = Service(self)
-        self._group: Group | None = None
-        self.confinement = spawn.Confinement((), None, False)
-        self.log: LogFile | None = None
-        self.netns_fd = self.root_fd = -1
+        self.netns_fd, self.root_fd = fds["netns"], fds["root"]
         self.paused = False
         self.ended = False
+        self.log: LogFile | None = None
+        self._state: dict[str, Any] = body["state"]
+        self._confinement: dict[str, Any] = body["confinement"]
         self._hierarchies = hierarchies
+        self._group: Group | None = None
+        self._oom_kills = 0
         self._by_pid: dict[int, Running] = {}
+        self._take(fds)
 
-    def _open_log(self) -> LogFile | None:
-        path = self.options.get("log_path")
-        if not path:
-            return None
+    def _take(self, fds: dict[str, int]) -> None:
+        if "log" in fds:
+            self.log = self.main.stdio.log = self._open_log(fds["log"])
+        stdin = bool(self.options.get("open_stdin"))
+        if "master" in fds:
+            self.main.stdio.open_terminal(fds["master"], stdin=stdin)
+        else:
+            self.main.stdio.take_pipes(fds, close_on_eof=bool(self.options.get("stdin_once")))
+        channel = socket.socket(fileno=fds["channel"])
+        channel.setblocking(False)
+        child = self.main.child = spawn.Child(int(self._state["pid"]), fds["pidfd"], channel)
+        self._by_pid[child.pid] = self.main
+        self.loop.add(fds["channel"], READ, lambda events: self.resolve(self.main))
+        self.loop.watch_child(child.pidfd)
+        if not self.has_pid_namespace:
+            process.set_child_subreaper(True)  # orphans of the container come to us, not to the host
+            self._reap_orphans()
+        if "oom" in fds:
+            oom_fd = fds["oom"]
+            self.loop.add(oom_fd, READ, lambda events: self._on_oom(oom_fd))
+        self.service.listen(fds["listener"])
+        self.service.adopt(fds["daemon"])
+
+    def _open_log(self, fd: int) -> LogFile:
         return LogFile(
-            path,
+            self.options["log_path"],
+            fd=fd,
             max_size=int(self.options.get("log_max_size") or 0),
             max_file=int(self.options.get("log_max_file") or 1),
             compress=bool(self.options.get("log_compress")),
             attrs=self.options.get("log_attrs") or None,
         )
 
-    # -- creating ----------------------------------------------------------------------------------------------
+    @property
+    def has_pid_namespace(self) -> bool:
+        """Whether everything in the container ends with init."""
+        return "pid" in self._confinement["namespaces"]
 
-    def create(self, connection: socket.socket, helper: socket.socket, cgroup_parent: str) -> None:
-        """Set the creator to work; be ready for what it brings."""
-        stdin = bool(self.options.get("open_stdin"))
-        ends: list[int] = []
-        if not self.terminal:
-            ends = self.main.stdio.open_pipes(stdin=stdin, close_on_eof=bool(self.options.get("stdin_once")))
-        wire.send(helper, {"bundle": self.bundle.path, "cgroup_parent": cgroup_parent}, ends)
-        for fd in ends:
-            os.close(fd)
-        # While it works:
-        process.set_name("corten-shim")
-        process.set_title(f"corten-shim {self.bundle.id}")
-        self.log = self.main.stdio.log = self._open_log()
-        self.service.listen()
-        message = wire.receive(helper)
-        helper.close()
-        if message is None:
-            raise StepFailure("create", 0, "the creator was killed")
-        with message:
-            self._take(message, stdin=stdin)
-            netlink_fd = message.take(4)
-        self.service.adopt(connection, netlink_fd)
-        self.write_state()  # the daemon need not wait for it: nothing else is served before
+    def _reap_orphans(self) -> None:
+        self.loop.reap()
+        self.loop.later(1.0, self._reap_orphans)
 
-    def _take(self, message: wire.Message, *, stdin: bool) -> None:
-        body = message.body
-        if body.get("cgroup"):
-            self._group = self._hierarchies.group(str(body["cgroup"]))
-        if "failed" in body:
-            if body.get("pid"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(body["pid"]), signal.SIGKILL)
-            raise StepFailure.parse(body["failed"])
-        self.confinement = spawn.Confinement.parse(body["confinement"])
-        if "pid" not in self.confinement.namespaces:
-            process.set_child_subreaper(True)  # orphans of the container come to us, not to the host
-        channel = socket.socket(fileno=message.take(1))
-        child = self.main.child = spawn.Child(int(body["pid"]), message.take(0), channel)
-        self._by_pid[child.pid] = self.main
-        self.netns_fd, self.root_fd = message.take(2), message.take(3)
-        if bool(body["terminal"]) != self.terminal:
-            raise StepFailure("create", 22, "shim.json and config.json differ about the terminal")
-        if self.terminal:
-            master_fd = message.take(5)
-            height, width = (int(self.options.get(name) or 0) for name in ("height", "width"))
-            tty.set_size(master_fd, height or int(body["size"][0]), width or int(body["size"][1]))
-            self.main.stdio.open_terminal(master_fd, stdin=stdin)
-        channel.setblocking(False)
-        self.loop.add(channel.fileno(), READ, lambda events: self.resolve(self.main))
-
-    def abandon(self, connection: socket.socket, failure: BaseException) -> None:
-        """Creation failed: leave nothing behind."""
-        if self.main.child:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.main.child.pid, signal.SIGKILL)
-        self._clean()
+    def _on_oom(self, fd: int) -> None:
         with contextlib.suppress(OSError):
-            wire.send(connection, {"event": "failed", **StepFailure.of("create", failure).to_json()})
+            os.read(fd, 4096)
+        kills = self.group.oom_kills()
+        if kills > self._oom_kills:
+            self._oom_kills = kills
+            self.service.tell({"event": "oom"})
 
     @property
     def group(self) -> Group:
-        """The control groups; they exist from the moment that init does."""
+        """The container's control groups."""
         if self._group is None:
-            raise StepFailure("control groups", 3, "the container has none yet")
+            self._group = self._hierarchies.group(str(self._state["cgroup"]))
         return self._group
 
     @property
@@ -189,24 +160,13 @@ class Shim:
         return "paused" if self.paused else "running"
 
     def describe(self) -> dict[str, Any]:
-        """What ``created``, ``hello`` and state.json tell."""
-        child = self.main.child
-        return {
-            "version": VERSION,
-            "shim_pid": os.getpid(),
-            "pid": child.pid if child else 0,
-            "status": self.status,
-            "started_at": self.main.started_at,
-            "terminal": self.terminal,
-            "cgroup": self.group.path,
-            "log_error": str(self.log.error) if self.log and self.log.error else "",
-        }
+        """What ``hello`` and state.json tell."""
+        error = str(self.log.error) if self.log and self.log.error else ""
+        return {**self._state, "status": self.status, "started_at": self.main.started_at, "log_error": error}
 
     def write_state(self) -> None:
         """state.json: for recovery when this shim is gone."""
-        child = self.main.child
-        began = process.start_time(child.pid) if child and not self.ended else 0
-        self.bundle.write_state({**self.describe(), "pid_start_time": began})
+        self.bundle.write_state(self.describe())
 
     # -- starting ----------------------------------------------------------------------------------------------
 
@@ -233,7 +193,9 @@ class Shim:
         stdin = bool(body.get("stdin"))
         ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
         try:
-            running.child = spawn.spawn_exec(self.confinement, wanted, self.main.child.pidfd, self.group, ends)
+            running.child = spawn.spawn_exec(
+                spawn.Confinement.parse(self._confinement), wanted, self.main.child.pidfd, self.group, ends
+            )
         except BaseException:
             stdio.close()
             raise
@@ -242,6 +204,7 @@ class Shim:
                 os.close(fd)
         self.execs[exec_id] = running
         self._by_pid[running.child.pid] = running
+        self.loop.watch_child(running.child.pidfd)
         channel = running.child.channel
         channel.setblocking(False)
 
@@ -280,6 +243,7 @@ class Shim:
         running.waiting.clear()
         if began and running is self.main:
             self.write_state()
+            self.loop.reap()  # the creator, which has ended long since
 
     # -- ending ------------------------------------------------------------------------------------------------
 
@@ -290,7 +254,7 @@ class Shim:
             return
         self.resolve(running)
         running.status = status
-        if running is self.main and "pid" not in self.confinement.namespaces:
+        if running is self.main and not self.has_pid_namespace:
             self.group.kill()  # no pid namespace has ended with it
         running.stdio.on_drained = lambda: self._finish(running)
         running.stdio.drain_now()
@@ -353,9 +317,9 @@ class Shim:
     def _clean(self) -> None:
         """Remove groups and socket, then let the container's next life begin."""
         self.service.close_listener()
-        if self._group and not self._group.remove():
-            self._group.kill()
-            self._group.remove()
+        if not self.group.remove():
+            self.group.kill()
+            self.group.remove()
         if self.main.started_at is None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.bundle.state_path)
@@ -370,17 +334,3 @@ class Shim:
         if self.main.started_at is None and not self.main.waiting and self.main.child and not self.ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.main.child.pid, signal.SIGKILL)
-
-
-def _lock(path: str) -> int:
-    """One shim at a time for a bundle.  Released by the kernel if we die."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    for _ in range(500):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.01)
-        else:
-            return fd
-    os.close(fd)
-    raise StepFailure("lock bundle", 16, "another shim holds this container")

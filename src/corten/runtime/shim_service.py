@@ -52,42 +52,40 @@ class Connection:
         self.say({"id": request, "error": failure.to_json()})
 
 
+_OPERATIONS = frozenset(
+    {
+        "hello",
+        "start",
+        "exec",
+        "attach",
+        "signal",
+        "resize",
+        "pause",
+        "resume",
+        "update",
+        "stats",
+        "pids",
+        "socket",
+        "delete",
+    }
+)
+
+
 class Service:
-    """Listens, dispatches, tells events."""
+    """Listens, dispatches, tells events.  An operation's method has its name, with an underscore."""
 
     def __init__(self, shim: Shim) -> None:
         self._shim = shim
         self._listener: socket.socket | None = None
         self._connections: list[Connection] = []
-        self._operations = {
-            "hello": self._hello,
-            "start": self._start,
-            "exec": self._exec,
-            "attach": self._attach,
-            "signal": self._signal,
-            "resize": self._resize,
-            "pause": self._pause,
-            "resume": self._resume,
-            "update": self._update,
-            "stats": self._stats,
-            "pids": self._pids,
-            "socket": self._socket,
-            "delete": self._delete,
-        }
 
     # -- connections -------------------------------------------------------------------------------------------
 
-    def listen(self) -> None:
-        """Open control.sock.  Through the directory's descriptor: a socket's path may have 108 bytes at most."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        old_umask = os.umask(0o177)
-        try:
-            listener.bind(f"/proc/self/fd/{self._shim.lock_fd}/{os.path.basename(self._shim.bundle.control)}")
-        finally:
-            os.umask(old_umask)
-        listener.listen(8)
+    def listen(self, listener_fd: int) -> None:
+        """Take connections from control.sock."""
+        listener = socket.socket(fileno=listener_fd)
         listener.setblocking(False)
-        self._shim.loop.add(listener.fileno(), READ, self._accept)
+        self._shim.loop.add(listener_fd, READ, self._accept)
         self._listener = listener
 
     def close_listener(self) -> None:
@@ -114,12 +112,9 @@ class Service:
 
         self._shim.loop.add(connection.sock.fileno(), READ, handle)
 
-    def adopt(self, sock: socket.socket, netlink_fd: int) -> None:
-        """The connection that we were born with: tell it that the container is created."""
-        connection = Connection(sock)
-        self._add(connection)
-        connection.say({"event": "created", **self._shim.describe()}, [*self._fds(), netlink_fd])
-        os.close(netlink_fd)
+    def adopt(self, fd: int) -> None:
+        """The connection of the daemon that we are made for; it knows already that the container is created."""
+        self._add(Connection(socket.socket(fileno=fd)))
 
     def _fds(self) -> list[int]:
         assert self._shim.main.child is not None
@@ -156,11 +151,11 @@ class Service:
 
     def _serve(self, connection: Connection, message: wire.Message) -> None:
         request = int(message.body.get("id") or 0)
-        operation = self._operations.get(str(message.body.get("op")))
+        op = message.body.get("op")
         try:
-            if operation is None:
-                raise StepFailure("request", 38, f"this shim does not know {message.body.get('op')!r}")
-            operation(connection, request, message)
+            if op not in _OPERATIONS:
+                raise StepFailure("request", 38, f"this shim does not know {op!r}")
+            getattr(self, f"_{op}")(connection, request, message)
         except CortenError as failure:
             connection.fail(request, StepFailure(str(message.body.get("op")), 22, failure.message))
         except Exception as failure:

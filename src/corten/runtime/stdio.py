@@ -12,7 +12,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from corten.runtime.logfile import LogFile
 from corten.runtime.loop import HANGUP, READ, WRITE, Loop
@@ -20,6 +20,22 @@ from corten.runtime.loop import HANGUP, READ, WRITE, Loop
 _CHUNK = 64 * 1024
 _NAMES = {1: "stdout", 2: "stderr"}
 _F_SETPIPE_SZ = 1031
+
+
+def make_pipes(*, stdin: bool) -> tuple[list[int], dict[str, int]]:
+    """The child's three ends, and ours by name; without stdin the child reads nothing."""
+    ends, ours = [], {}
+    if stdin:
+        read_fd, ours["stdin"] = os.pipe2(os.O_CLOEXEC)
+        ends.append(read_fd)
+    else:
+        ends.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    for name in _NAMES.values():
+        ours[name], write_fd = os.pipe2(os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(write_fd, _F_SETPIPE_SZ, 4 * _CHUNK)
+        ends.append(write_fd)
+    return ends, ours
 
 
 class Stdio:
@@ -39,23 +55,19 @@ class Stdio:
     # -- opening -----------------------------------------------------------------------------------------------
 
     def open_pipes(self, *, stdin: bool, close_on_eof: bool) -> list[int]:
-        """The child's three ends, for the caller to close after the fork; ours are watched."""
-        self.is_open = True
-        ends = []
-        if stdin:
-            read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-            self.sink = Sink(self, write_fd, close_on_eof=close_on_eof)
-            ends.append(read_fd)
-        else:
-            ends.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        for number in (1, 2):
-            read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(write_fd, _F_SETPIPE_SZ, 4 * _CHUNK)
-            self._watch(read_fd, number)
-            ends.append(write_fd)
-        self.refresh_clients()
+        """New pipes; the child's three ends, for the caller to close after the fork."""
+        ends, ours = make_pipes(stdin=stdin)
+        self.take_pipes(ours, close_on_eof=close_on_eof)
         return ends
+
+    def take_pipes(self, ours: Mapping[str, int], *, close_on_eof: bool) -> None:
+        """Our ends of pipes that ``make_pipes`` made."""
+        self.is_open = True
+        if "stdin" in ours:
+            self.sink = Sink(self, ours["stdin"], close_on_eof=close_on_eof)
+        for number, name in _NAMES.items():
+            self._watch(ours[name], number)
+        self.refresh_clients()
 
     def open_terminal(self, master_fd: int, *, stdin: bool) -> None:
         """Take the master's end."""

@@ -16,10 +16,9 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, NoReturn
 
 from corten.kernel import process, wire
-from corten.runtime import errands, rehearsal, shim
+from corten.runtime import errands, rehearsal
 from corten.runtime.cgroup import Hierarchies
 from corten.runtime.nursery import Nursery
 
@@ -28,6 +27,7 @@ CODECS = (encodings.ascii, encodings.latin_1, encodings.utf_8)
 
 _QUIET_MS = 30
 """A new shim is raised when nothing has been asked for this long: not beside the start of the one before."""
+_REAP_MS = 1000
 
 
 def main(fd: int) -> None:
@@ -35,29 +35,27 @@ def main(fd: int) -> None:
     process.set_name("corten-zygote")
     process.set_title("corten-zygote")
     process.close_all_but({fd})  # nothing of the daemon's is handed on, not even the interpreter's file
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps shims and errands
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o022)
     daemon = socket.socket(fileno=fd)
     hierarchies = Hierarchies.discover()
-
-    def live(body: dict[str, Any], reply: socket.socket, helper: socket.socket) -> NoReturn:
-        shim.main(str(body["bundle"]), str(body["cgroup_parent"]), hierarchies, reply, helper)
-
     rehearsal.run()
     gc.collect()
     gc.freeze()
     # A collection writes to every object it looks at.  What forks lives shortly or, the shims, makes next to no cycles;
     # they switch it on again once their container runs.
     gc.disable()
-    nursery = Nursery(live, hierarchies, rehearsal.run)
+    nursery = Nursery(daemon, hierarchies, rehearsal.run)
     wire.send(daemon, {"event": "ready", "pid": os.getpid()})
     poll = select.poll()
     poll.register(daemon, select.POLLIN)
     while True:
-        if nursery.is_empty and not poll.poll(_QUIET_MS):
-            nursery.raise_one([daemon])
+        if not poll.poll(_QUIET_MS if nursery.is_empty else _REAP_MS):
+            if nursery.is_empty:
+                nursery.fill()
+            _reap()
+            continue
         message = wire.receive(daemon)
         if message is None:
             return
@@ -69,17 +67,21 @@ def _serve(message: wire.Message, daemon: socket.socket, nursery: Nursery) -> No
     reply_fd = message.take()
     try:
         if message.body.get("op") == "spawn":
-            if not nursery.hand_over(message.body, reply_fd):
-                nursery.fork_now(message.body, reply_fd, [daemon])
+            nursery.spawn(message.body, reply_fd)
         elif os.fork() == 0:
             try:
                 daemon.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 errands.main(message, socket.socket(fileno=reply_fd))
             finally:
                 os._exit(1)
     finally:
         os.close(reply_fd)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 if __name__ == "__main__":

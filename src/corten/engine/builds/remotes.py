@@ -13,7 +13,7 @@ from pathlib import Path
 
 from corten.build.ports import Progress
 from corten.engine.downloads import download
-from corten.errors import Internal, Invalid
+from corten.errors import CortenError, Internal, Invalid
 from corten.kernel.paths import Root
 
 _GIT_URL = re.compile(r"(git://|github\.com/|git@[\w.-]+:)|https?://[^#]+\.git(#.*)?\Z")
@@ -65,7 +65,10 @@ async def fetch(remote: str, workspace: Path, progress: Progress) -> Remote:
     def told(current: int, total: int) -> None:
         progress.status(remote, "Downloading context", current, total or None)
 
-    await download(remote, path, told)
+    try:
+        await download(remote, path, told)
+    except CortenError as failure:
+        raise type(failure)(f"error downloading remote context {remote}: {failure.message}") from None
     with path.open("rb") as file:
         head = file.read(512)
     if head.startswith(_ARCHIVE_MAGIC) or head[257:262] == b"ustar":

@@ -41,6 +41,7 @@ from corten.spec.image import chain_ids
 from corten.spec.platform import host
 from corten.spec.reference import Reference
 from corten.store.facts import Facts
+from corten.store.trash import Trash
 
 
 class BuildService:
@@ -172,7 +173,8 @@ class BuildService:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            # Twenty thousand files of a context are deleted while nobody waits.
+            Trash(self._images.layout.trash).take(path)
 
 
 def _tags(names: tuple[str, ...]) -> list[Reference]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from corten.store.content import Content
 from corten.store.images import Images
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Snapshots
+from corten.store.trash import Trash
 from corten.store.unpack import Unpacker
 from corten.store.workers import Workers
 
@@ -53,7 +53,7 @@ class ImageGround:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            Trash(self.layout.trash).take(path)
 
     def publish(self, action: str, image: Digest, actor: str = "", name: str = "") -> None:
         """Tell what happened to an image; its labels go along while it is here."""

@@ -28,13 +28,13 @@ def show(call: Call, fetch: Callable[[str], Any]) -> int:
     if render is None:
         print(json.dumps(found, indent=4, ensure_ascii=False))
     else:
+        lines: list[str] = []
         for value in found:
             try:
-                print(render(value))
+                lines.append(render(value))
             except CortenError as error:
                 problems.append(f"template parsing error: {error}")
-        if not found:
-            print()
+        print("\n".join(lines))
     sys.stdout.flush()
     if problems:
         print("\n".join(problems), file=sys.stderr)

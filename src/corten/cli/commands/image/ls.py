@@ -21,6 +21,7 @@ HEADERS = {
     "Size": "SIZE",
     "Tag": "TAG",
     "UniqueSize": "UNIQUE SIZE",
+    "VirtualSize": "SIZE",
 }
 COLUMNS = ("Repository", "Tag", "ID", "CreatedSince", "Size")
 WITH_DIGESTS = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
@@ -71,6 +72,7 @@ def rows(
             "Size": sizes.human(item["Size"]),
             "Tag": tag,
             "UniqueSize": _unique(item),
+            "VirtualSize": sizes.human(item["Size"], 4),
         }
 
 

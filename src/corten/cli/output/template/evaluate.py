@@ -104,8 +104,10 @@ class Template:
         arguments = [self._operand(operand, dot, scopes) for operand in rest]
         arguments += last
         if first.kind == "name":
+            function = FUNCTIONS[first.value]
+            check_arguments(function, first.value, first, arguments)
             try:
-                result = FUNCTIONS[first.value](*arguments)
+                result = function(*arguments)
             except TemplateError:
                 raise
             except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -140,7 +142,9 @@ class Template:
         for at, name in enumerate(operand.fields):
             value = self._field(value, name, operand)
             if callable(value):
-                value = value(*given) if at == len(operand.fields) - 1 else value()
+                arguments = list(given) if at == len(operand.fields) - 1 else []
+                check_arguments(value, name, operand, arguments)
+                value = value(*arguments)
         return value
 
     def _field(self, value: Any, name: str, operand: Operand) -> Any:
@@ -166,6 +170,22 @@ class Template:
         raise TemplateError(
             f'template: :1:{operand.column}: executing "" at <.{".".join(operand.fields)}>: '
             f"can't evaluate field {name} in type {type(value).__name__}"
+        )
+
+
+def check_arguments(function: Any, name: str, operand: Operand, given: list[Any]) -> None:
+    """Raise TemplateError, in Go's words, where a function is called with too few or too many."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return
+    most = code.co_argcount
+    least = most - len(function.__defaults__ or ())
+    takes_more = bool(code.co_flags & 0x04)
+    if len(given) < least or (len(given) > most and not takes_more):
+        shown = operand.value if operand.kind == "name" else "." + ".".join(operand.fields)
+        raise TemplateError(
+            f'template: :1:{operand.column}: executing "" at <{shown}>: '
+            f"wrong number of args for {name}: want {most} got {len(given)}"
         )
 
 

@@ -3,8 +3,8 @@
 Owns: the bundle of a step, its streams, its end, and what is left when the build is cancelled: nothing.  No container
 record is kept, no log is written, nothing is synced.  For the spec read spec.py; for networks read sandboxes.py.
 
-    <exec root>/steps/<container id>/     config.json rootfs.json shim.json etc/, gone when the build has ended; one that
-                                          is found at start is a killed daemon's, and ``sweep`` ends its step
+    <exec root>/steps/<container id>/     config.json rootfs.json shim.json etc/, gone when the build has ended; what is
+                                          found at start is a killed daemon's, and ``sweep`` ends that step
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_STOP_TIMEOUT = 10
 # After SIGKILL a process ends unless the kernel holds it; then we say so instead of waiting for ever.
+END_ON_ITS_WAY = 2.0
 KILL_PATIENCE = 10.0
 
 
@@ -216,7 +217,8 @@ class Lifecycle:
                 await task.resume()  # a frozen process cannot take the signal
                 self._unpaused(live)
         except (CortenError, ProcessLookupError):
-            if live.task is task:
+            # The end may be on its way: the shim's channel closes before its exit record has been read.
+            if live.task is task and not await self._has_ended(live, END_ON_ITS_WAY):
                 raise
 
     async def _has_ended(self, live: Live, timeout: float | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import getpass
 import logging
@@ -32,6 +33,7 @@ from corten.registry.storage.files import Files
 _log = logging.getLogger(__name__)
 _DEFAULT_ROOT = "/var/lib/corten-registry"
 _BACKLOG = 1024
+_PARENT_CHECK = 1.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -116,7 +118,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         _log.info("listening on %s:%s", *sock.getsockname()[:2])
     workers = [] if inherited is not None else [_spawn(sock) for _ in range(options.processes - 1)]
     try:
-        asyncio.run(_serve_here(options, sock))
+        asyncio.run(_serve_here(options, sock, os.getppid() if inherited is not None else None))
     finally:
         for pid in workers:
             os.kill(pid, signal.SIGTERM)
@@ -148,7 +150,8 @@ def _spawn(sock: socket.socket) -> int:
     return os.posix_spawn(sys.executable, command, environment)
 
 
-async def _serve_here(options: Options, sock: socket.socket) -> None:
+async def _serve_here(options: Options, sock: socket.socket, parent: int | None) -> None:
+    """Serve until a signal comes, or until the process that started us (``parent``) has gone."""
     app = await make_app(make_driver(options), options)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -156,7 +159,9 @@ async def _serve_here(options: Options, sock: socket.socket) -> None:
         loop.add_signal_handler(number, stopping.set)
     context = _tls(options.tls) if options.tls else None
     async with Listener(app, sock, context, options.header_timeout):
-        await stopping.wait()
+        while not stopping.is_set() and parent in (None, os.getppid()):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), None if parent is None else _PARENT_CHECK)
     _log.info("stopped")
 
 

@@ -27,8 +27,8 @@ from corten.supervisor.service import Task
 log = logging.getLogger(__name__)
 
 DEFAULT_STOP_TIMEOUT = 10
-# After SIGKILL a process ends unless the kernel holds it; then we say so instead of waiting for ever.
 END_ON_ITS_WAY = 2.0
+# After SIGKILL a process ends unless the kernel holds it; then we say so instead of waiting for ever.
 KILL_PATIENCE = 10.0
 
 

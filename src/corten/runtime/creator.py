@@ -46,6 +46,10 @@ def main(requests: socket.socket, shim: socket.socket, hierarchies: Hierarchies)
     os._exit(0)
 
 
+WAKING = frozenset({"daemon", "listener", "channel", "pidfd", "stdout", "stderr", "master", "oom"})
+"""Descriptors that make a shim wake up."""
+
+
 class _Creation:
     """One start, and what must be undone if it fails."""
 
@@ -84,20 +88,53 @@ class _Creation:
             "cgroup": group.path,
         }
         bundle.write_state(state)
-        # First to the daemon, which is waiting; what it asks next waits in the socket for the shim.
-        wire.send(
-            daemon, {"event": "created", **state}, [estate[name] for name in ("pidfd", "netns", "root")] + [netlink_fd]
-        )
+        # First to the daemon, which is waiting; what it asks next waits in the socket.
+        wanted = [*(estate[name] for name in ("pidfd", "netns", "root")), netlink_fd]
+        wire.send(daemon, {"event": "created", **state}, wanted)
+        if not options.get("expect_client", True):
+            self._start_if_asked(daemon, state)
         estate["daemon"] = daemon.fileno()
+        # The shim sleeps until one of these has something to say: see shim.sleep.
+        names = sorted(estate, key=lambda name: name not in WAKING)
         body = {
             "bundle": bundle.path,
             "options": options,
             "state": state,
             "confinement": spawn.Confinement.of(spec).to_json(),
-            "fds": list(estate),
+            "fds": names,
         }
-        wire.send(shim, body, list(estate.values()))
+        waking = sum(name in WAKING for name in names)
+        fds = [estate[name] for name in names]
+        socket.send_fds(shim, [bytes([waking]), wire.encode(body)], fds)
         process.set_title(f"corten-shim {bundle.id}", os.getppid())
+
+    def _start_if_asked(self, daemon: socket.socket, state: dict[str, Any]) -> None:
+        """If the next thing that happens is the word to start, pass it on: a container of which nobody wants anything
+        then costs a shim that has hardly run."""
+        assert self.child is not None
+        assert self.child.channel is not None
+        channel, listener = self.child.channel, self.estate["listener"]
+        select.select([daemon.fileno(), listener, self.child.pidfd], [], [])
+        try:
+            seen = daemon.recv(4096, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        if b'"op":"start"' not in seen or not (message := wire.receive(daemon)):
+            return
+        request = message.body.get("id")
+        answer = None
+        with contextlib.suppress(OSError):
+            wire.send(channel, {"start": True})
+            answer = wire.receive(channel)
+        channel.close()
+        del self.estate["channel"]
+        if answer is None:
+            state |= {"status": "running", "started_at": time.time()}
+            wire.send(daemon, {"id": request, "pid": self.child.pid, "started_at": state["started_at"]})
+            self.bundle.write_state(state)
+        else:
+            state["failure"] = answer.body["failed"]
+            wire.send(daemon, {"id": request, "error": state["failure"]})
 
     def _fork_init(self, spec: Spec, group: Group, options: dict[str, Any]) -> int:
         """Fork init and take what it brings; its netlink socket is returned, all else is for the shim."""
@@ -108,6 +145,7 @@ class _Creation:
         child = self.child = spawn.spawn_init(self.bundle, spec, group, ends)
         for fd in ends:
             os.close(fd)
+        assert child.channel is not None
         message = wire.receive(child.channel)
         if message is None:
             raise StepFailure("init", 0, "init ended before it was ready")

@@ -5,14 +5,16 @@ let the creator make control groups and init, report ``created``; serve requests
 drain its streams, write exit.json, tell everyone, remove the groups, and go when the last client has had its last byte.
 
 It lives as long as its container, so what it touches is memory that every container costs: specs are parsed, filters
-assembled and mounts planned by its short-lived children.
+assembled and mounts planned by its short-lived children, and until something happens it sleeps.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
+import select
 import signal
 import socket
 import time
@@ -54,12 +56,10 @@ def main(creator: socket.socket, hierarchies: Hierarchies) -> NoReturn:
     try:
         os.setsid()
         process.set_name("corten-shim")
-        message = wire.receive(creator)
-        creator.close()
-        if message is not None:  # else it has failed, and has told the daemon why
-            with message:
-                fds = {name: message.take(index) for index, name in enumerate(message.body["fds"])}
-            shim = Shim(message.body, fds, hierarchies)
+        estate, fds = sleep(creator)
+        if estate:  # else the creator has failed, and has told the daemon why
+            body = json.loads(estate)
+            shim = Shim(body, dict(zip(body["fds"], fds, strict=True)), hierarchies)
             gc.enable()
             shim.loop.run()
             status = 0
@@ -67,6 +67,21 @@ def main(creator: socket.socket, hierarchies: Hierarchies) -> NoReturn:
         traceback.print_exc()  # to runtime.log
     finally:
         os._exit(status)
+
+
+def sleep(creator: socket.socket) -> tuple[bytes, list[int]]:
+    """Take the estate and wait, having touched as little memory as can be, until something happens to it.
+
+    Its first byte says how many of the descriptors, the first ones, are to be watched.
+    """
+    data, fds, _, _ = socket.recv_fds(creator, 1 << 20, 64)
+    creator.close()
+    if data:
+        poll = select.poll()
+        for fd in fds[: data[0]]:
+            poll.register(fd, select.POLLIN)
+        poll.poll()
+    return data[1:], fds
 
 
 class Shim:
@@ -101,11 +116,15 @@ class Shim:
             self.main.stdio.open_terminal(fds["master"], stdin=stdin)
         else:
             self.main.stdio.take_pipes(fds, close_on_eof=bool(self.options.get("stdin_once")))
-        channel = socket.socket(fileno=fds["channel"])
-        channel.setblocking(False)
-        child = self.main.child = spawn.Child(int(self._state["pid"]), fds["pidfd"], channel)
+        child = self.main.child = spawn.Child(int(self._state["pid"]), fds["pidfd"], None)
+        if "channel" in fds:
+            child.channel = socket.socket(fileno=fds["channel"])
+            child.channel.setblocking(False)
+            self.loop.add(fds["channel"], READ, lambda events: self.resolve(self.main))
+        self.main.started_at = self._state["started_at"]
+        if "failure" in self._state:
+            self.main.failure = StepFailure.parse(self._state["failure"])
         self._by_pid[child.pid] = self.main
-        self.loop.add(fds["channel"], READ, lambda events: self.resolve(self.main))
         self.loop.watch_child(child.pidfd)
         if not self.has_pid_namespace:
             process.set_child_subreaper(True)  # orphans of the container come to us, not to the host
@@ -173,7 +192,7 @@ class Shim:
     def start(self, connection: Connection, request: int) -> None:
         """Let init execute; answered when it has, or has not."""
         child = self.main.child
-        if child is None or self.main.started_at is not None or self.main.waiting or self.ended:
+        if child is None or child.channel is None or self.main.started_at or self.main.waiting or self.ended:
             raise StepFailure("start", 16, "the container is already started")
         self.main.waiting.append((connection, request))
         try:
@@ -206,6 +225,7 @@ class Shim:
         self._by_pid[running.child.pid] = running
         self.loop.watch_child(running.child.pidfd)
         channel = running.child.channel
+        assert channel is not None
         channel.setblocking(False)
 
         def report(events: int) -> None:
@@ -216,7 +236,7 @@ class Shim:
     def resolve(self, running: Running, *, stdin: bool = False) -> None:
         """Read what a child says on its way to execve; the channel's end is success."""
         child = running.child
-        if child is None or child.channel.fileno() < 0:
+        if child is None or child.channel is None or child.channel.fileno() < 0:
             return
         while True:
             try:

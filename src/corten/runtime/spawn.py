@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from corten.errors import NotImplementedYet
 from corten.kernel import namespaces, process, wire
 from corten.runtime import enter, init, rootfs, seccomp_profile
 from corten.runtime.bundle import Bundle
@@ -26,11 +27,11 @@ INIT_ANNOTATION = "corten.init"
 
 @dataclass(slots=True)
 class Child:
-    """A forked process and the channel on which it reports."""
+    """A forked process and the channel on which it reports until it executes."""
 
     pid: int
     pidfd: int
-    channel: socket.socket
+    channel: socket.socket | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
     """Fork init, as a child of our parent, into new namespaces and groups; it reports ``ready`` or ``failed``."""
     new, joined = 0, {}
     for kind, path in spec.linux.namespaces.items():
+        if kind == "user" and not path:
+            raise NotImplementedYet("user namespaces are not supported yet")
         if kind == "mount" and path:
             raise StepFailure("join namespaces", 22, "joining a mount namespace is not possible")
         if path:

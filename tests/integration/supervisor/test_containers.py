@@ -16,7 +16,7 @@ from corten.errors import Conflict
 from corten.kernel.paths import Root
 from corten.supervisor.model import StartFailure
 from corten.supervisor.service import Supervisor
-from rig.bundles import Machine, feed, read_all, unframe
+from rig.bundles import Machine, feed, read_all, run_exec, unframe
 
 pytestmark = pytest.mark.root
 
@@ -358,5 +358,54 @@ def test_files_of_a_running_and_a_stopped_container(machine: Machine) -> None:
         async with supervisor.open_root(bundle) as root:
             assert root.read_bytes("/kept") == b"kept\n"
             assert "busybox" in root.list("/bin")
+
+    machine.run(work)
+
+
+QUIET = {"expect_client": False}
+
+
+def test_a_shim_that_sleeps_wakes_up(machine: Machine) -> None:
+    async def work(supervisor: Supervisor) -> None:
+        (machine.base / "garbage").write_text("garbage")
+        (machine.base / "garbage").chmod(0o755)
+        quick = await supervisor.create(machine.bundle(["sh", "-c", "echo one; echo two; exit 4"], options=QUIET))
+        await quick.start()
+        assert (await quick.wait()).status == 4
+        assert (quick.bundle / "log").read_text().count("\n") == 2
+        failing = await supervisor.create(machine.bundle(["/garbage"], options=QUIET))
+        with pytest.raises(StartFailure) as caught:
+            await failing.start()
+        assert caught.value.exit_code == 126
+        never = await supervisor.create(machine.bundle(["true"], options=QUIET))
+        late = await supervisor.create(machine.bundle(["sh", "-c", "read x; echo $x"], stdin=True, options=QUIET))
+        first = await late.attach(stdin=True, stdout=True, stderr=True)  # before start, though nobody expected it
+        await late.start()
+        await feed(first, b"hello\n")
+        assert unframe(await read_all(first))[1] == b"hello\n"
+        long = await supervisor.create(machine.bundle(["sleep", "1000"], options=QUIET))
+        await long.start()
+        await asyncio.sleep(0.1)
+        assert (await run_exec(long, ["echo", "in"])).out == b"in\n"
+        await long.signal(signal.SIGKILL)
+        assert (await long.wait()).status == 137
+        for task in (quick, failing, never, late, long):
+            await task.delete()
+
+    machine.run(work)
+
+
+def test_oom_kills_are_told_while_the_container_runs(machine: Machine) -> None:
+    async def work(supervisor: Supervisor) -> None:
+        script = "head -c 200000000 /dev/zero | tail >/dev/null; sleep 1000"
+        limits = {"resources": {"memory": {"limit": 16 << 20, "swap": 16 << 20}}}
+        task = await supervisor.create(machine.bundle(["sh", "-c", script], linux=limits, options=QUIET))
+        told = asyncio.Event()
+        task.on_oom = told.set
+        await task.start()
+        await asyncio.wait_for(told.wait(), 20)
+        await task.signal(signal.SIGKILL)
+        assert (await task.wait()).oom_killed
+        await task.delete()
 
     machine.run(work)

@@ -60,6 +60,7 @@ def shim_options(record: Container, bundle: Path) -> ShimOptions:
         log_max_file=_count(given.get("max-file", str(_DEFAULT_FILES))),
         log_compress=given.get("compress", "true" if log["Type"] == "local" else "false") == "true",
         log_attrs=_attributes(record, given),
+        expect_client=bool(config["AttachStdout"] or config["AttachStderr"] or config["AttachStdin"]),
         height=height,
         width=width,
     )

@@ -32,7 +32,7 @@ def test_many_layers(tmp_path: Path, way: Way) -> None:
         (tmp_path / name).mkdir()
     fd = way([("lowerdir", lowerdir), ("upperdir", str(tmp_path / "upper")), ("workdir", str(tmp_path / "work"))])
     try:
-        assert sorted(os.listdir(fd)) == sorted(f"f{number}" for number in range(20))
+        assert sorted(os.listdir(f"/proc/self/fd/{fd}")) == sorted(f"f{number}" for number in range(20))
         os.close(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     finally:
         os.close(fd)

@@ -1,0 +1,1 @@
+"""The protocol that brings directories from a client and to it."""

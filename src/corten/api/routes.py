@@ -197,6 +197,13 @@ _PLUGINS = (
     Route("DELETE", "/plugins/{name:*}", "plugin_remove", _v(25)),
 )
 
+# Ours, not Docker's.
+_CORTEN = (
+    Route("GET", "/corten/watch", "watch_list"),
+    Route("POST", "/corten/watch/check", "watch_check"),
+    Route("POST", "/corten/watch/notify", "watch_notify"),
+)
+
 ROUTES: tuple[Route, ...] = (
     *_CONTAINERS,
     *_EXECS,
@@ -207,6 +214,7 @@ ROUTES: tuple[Route, ...] = (
     *_SYSTEM,
     *_SWARM,
     *_PLUGINS,
+    *_CORTEN,
 )
 
 SWARM_GROUPS = frozenset({"swarm", "node", "service", "task", "secret", "config"})

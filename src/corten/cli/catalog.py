@@ -78,6 +78,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "volume ls": ("volume.ls", "List volumes"),
     "volume prune": ("volume.prune", "Remove unused local volumes"),
     "volume rm": ("volume.rm", "Remove one or more volumes"),
+    "watch": ("watch", "Show containers that follow their image's tag, or look for news now"),
 }
 
 GROUPS: dict[str, str] = {

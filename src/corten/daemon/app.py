@@ -38,6 +38,7 @@ from corten.engine.system import Facts as SystemFacts
 from corten.engine.system import System
 from corten.engine.usage import Usage
 from corten.engine.volumes.service import VolumeService
+from corten.engine.watch.service import WatchOptions, WatchService
 from corten.errors import Invalid
 from corten.network.service import Networking
 from corten.spec.reference import DEFAULT_REGISTRY
@@ -157,6 +158,10 @@ async def open_services(
     stack.callback(keeper.close)
     image_service = ImageService(image_ground, shelf, puller, keeper.soon)
     volume_service = VolumeService(ground.volumes, ground.events)
+    options = WatchOptions(config.watch_interval, config.watch_grace, config.registry_config)
+    watch = WatchService(ground, containers, image_ground, puller, store.facts, options)
+    await watch.open()
+    stack.push_async_callback(watch.close)
     return Engine(
         containers=containers,
         execs=ExecService(ground),
@@ -168,6 +173,7 @@ async def open_services(
         events=ground.events,
         system=System(ground, system_facts(config, store.facts), lambda: len(store.images.ids())),
         usage=Usage(image_service, containers, volume_service, builds),
+        watch=watch,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from corten import __version__
+from corten.api import times
 from corten.errors import Invalid
 
 DEFAULT_HOST = "unix:///run/corten/corten.sock"
@@ -58,6 +59,11 @@ class Config:
     cgroup_parent: str = "/corten"
     init: bool = False
     seccomp_profile: str = ""
+    watch_interval: float = 300.0
+    watch_grace: float = 10.0
+    watch_listen: str = ""
+    watch_token_file: Path | None = None
+    registry_config: Path | None = None
     shutdown_timeout: int = 15
     live_restore: bool = True
     max_concurrent_downloads: int = 3
@@ -87,6 +93,8 @@ def _arguments() -> argparse.ArgumentParser:
     _container_arguments(parser)
     add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST")
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="URL")
+    add("--registry-config", type=Path, metavar="FILE", help="docker config.json with the daemon's own credentials")
+    _watch_arguments(parser)
     add("-s", "--storage-driver")
     add("--shutdown-timeout", type=int, metavar="SECONDS")
     add("--live-restore", action="store_true", default=None, help="always so: containers outlive the daemon")
@@ -118,6 +126,14 @@ def _network_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host-gateway-ip")
 
 
+def _watch_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--watch-interval", type=seconds, metavar="DURATION", help="how often followed tags are looked at; 0: never")
+    add("--watch-grace", type=seconds, metavar="DURATION", help="how long a container without health check must run")
+    add("--watch-listen", metavar="HOST:PORT", help="where registries' webhooks are taken, and nothing else")
+    add("--watch-token-file", type=Path, metavar="FILE", help="the token that webhooks must bear")
+
+
 def _container_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--log-driver")
@@ -145,7 +161,8 @@ _FILE_NAMES = {
     "graph": "data_root",
 }
 _LISTS = frozenset({"labels", "dns", "dns_search", "dns_opts", "insecure_registries", "registry_mirrors"})
-_PATHS = frozenset({"data_root", "exec_root", "pidfile"})
+_PATHS = frozenset({"data_root", "exec_root", "pidfile", "watch_token_file", "registry_config"})
+_DURATIONS = frozenset({"watch_interval", "watch_grace"})
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, bool]:
@@ -173,6 +190,10 @@ def merge(flags: Mapping[str, Any], file: Mapping[str, Any]) -> Config:
             settings[name] = value
     if settings.get("bridge") == "none":
         raise Invalid("running without a default bridge (--bridge=none) is not supported yet")
+    if settings.get("watch_listen") and not settings.get("watch_token_file"):
+        raise Invalid(
+            "watch-listen needs watch-token-file: whoever reaches the address could ask for looks without end"
+        )
     return Config(**settings)
 
 
@@ -204,6 +225,8 @@ def read_file(path: Path, *, required: bool) -> dict[str, Any]:
 def _file_value(name: str, key: str, value: Any) -> Any:
     if name in _PATHS:
         return Path(str(value))
+    if name in _DURATIONS:
+        return seconds(str(value))
     default = getattr(Config(), name)
     if isinstance(default, tuple):
         if not isinstance(value, list):
@@ -243,6 +266,14 @@ def _pool(text: str) -> dict[str, Any]:
         return {"base": pairs["base"], "size": int(pairs["size"])}
     except (KeyError, ValueError):
         raise argparse.ArgumentTypeError(f"invalid address pool: {text}") from None
+
+
+def seconds(text: str) -> float:
+    """``5m``, ``1h30m``, or a number of seconds; raises Invalid."""
+    found = float(text) if text.replace(".", "", 1).isdecimal() else times.duration(text)
+    if found < 0:
+        raise Invalid(f"invalid duration: {text!r} is less than nothing")
+    return found
 
 
 def size(text: str) -> int:

@@ -23,7 +23,7 @@ from corten.errors import Conflict, Denied, Invalid
 log = logging.getLogger(__name__)
 
 _GROUPS = ("corten", "docker")
-_TCP_PORT, _TLS_PORT = 2375, 2376
+_TCP_PORT, _TLS_PORT, _WEBHOOK_PORT = 2375, 2376, 2380
 _FIRST_PASSED_FD = 3
 
 
@@ -113,6 +113,32 @@ def _tcp(url: str, rest: str, config: Config) -> Listener:
     sock = socket.create_server((host, port), family=family, backlog=1024)
     sock.setblocking(False)
     return Listener(url, sock, context)
+
+
+def open_webhook(config: Config) -> Listener:
+    """The listener of ``--watch-listen``: with TLS where there is a certificate, and never asking for the caller's."""
+    host, port = _address(config.watch_listen, _WEBHOOK_PORT)
+    context = None
+    if config.tls_cert and config.tls_key:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.create_server((host, port), family=family)
+    sock.setblocking(False)
+    return Listener(config.watch_listen, sock, context)
+
+
+def webhook_token(config: Config) -> str:
+    """What webhooks must bear; raises Invalid if it cannot be read."""
+    path = config.watch_token_file or Path()
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"cannot read the webhooks' token in {path}: {error}") from error
+    if not token:
+        raise Invalid(f"the webhooks' token in {path} is empty")
+    return token
 
 
 def _address(rest: str, default_port: int) -> tuple[str, int]:

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -20,9 +20,11 @@ from aiohttp import web
 from corten.daemon import listen
 from corten.daemon.app import running_engine
 from corten.daemon.config import Config, parse
+from corten.engine.engine import Engine
 from corten.errors import Conflict, CortenError
 from corten.server.app import make_app
 from corten.server.routes import TABLES
+from corten.server.webhook import make_webhook_app
 
 log = logging.getLogger("corten")
 
@@ -67,9 +69,29 @@ async def serve(config: Config) -> None:
             for listener in listen.open_all(config):
                 await web.SockSite(runner, listener.socket, ssl_context=listener.tls, backlog=1024).start()
                 log.info("API listen on %s", listener.url)
-            await stop.wait()
+            async with webhooks(config, engine):
+                await stop.wait()
         finally:
             await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def webhooks(config: Config, engine: Engine) -> AsyncIterator[None]:
+    """Listen for registries' webhooks, if that was asked for."""
+    if not config.watch_listen:
+        yield
+        return
+    runner = web.AppRunner(
+        make_webhook_app(engine, listen.webhook_token(config)), access_log=None, shutdown_timeout=1.0
+    )
+    await runner.setup()
+    try:
+        listener = listen.open_webhook(config)
+        await web.SockSite(runner, listener.socket, ssl_context=listener.tls).start()
+        log.info("webhooks listen on %s", listener.url)
+        yield
+    finally:
+        await runner.cleanup()
 
 
 @contextlib.contextmanager

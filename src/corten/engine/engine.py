@@ -17,6 +17,7 @@ from corten.engine.networks.service import NetworkService
 from corten.engine.system import System
 from corten.engine.usage import Usage
 from corten.engine.volumes.service import VolumeService
+from corten.engine.watch.service import WatchService
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,4 @@ class Engine:
     events: Events
     system: System
     usage: Usage
+    watch: WatchService

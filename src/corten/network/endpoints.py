@@ -6,6 +6,7 @@ Owns: Docker's conditions for static addresses and the making of ``Endpoint`` va
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, ip_address, ip_interface
 from typing import Any
 
@@ -91,11 +92,13 @@ def join(ledger: Ledger, network: Network, container_id: str, spec: EndpointSpec
     return endpoint
 
 
-def renamed(endpoint: Endpoint, container_name: str) -> Endpoint:
-    """The endpoint of a container that has a new name."""
-    kept = [name for name in endpoint.dns_names if name != endpoint.container_name]
-    found = (container_name, *kept) if endpoint.dns_names else ()
-    return endpoint.evolve(container_name=container_name, dns_names=tuple(dict.fromkeys(found)))
+def renamed(endpoint: Endpoint, container_name: str, aliases: Mapping[str, Sequence[str]] | None = None) -> Endpoint:
+    """The endpoint of a container that has a new name and, where ``aliases`` (by network) are given, others of them."""
+    own = endpoint.aliases if aliases is None else tuple(aliases.get(endpoint.network_name, ()))
+    gone = {endpoint.container_name, *endpoint.aliases} - {endpoint.container_id[:12]}
+    kept = [name for name in endpoint.dns_names if name not in gone]
+    found = (container_name, *own, *kept) if endpoint.dns_names else ()
+    return endpoint.evolve(container_name=container_name, aliases=own, dns_names=tuple(dict.fromkeys(found)))
 
 
 def names(container_name: str, container_id: str, aliases: tuple[str, ...], hostname: str) -> tuple[str, ...]:

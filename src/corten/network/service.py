@@ -18,7 +18,7 @@ import contextlib
 import functools
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from corten.errors import CortenError, Denied, Internal, NotFound
@@ -222,11 +222,11 @@ class Networking:
             gone = [address.ip for each in leaving for address in plan.addresses_of(each)]
             self._later(asyncio.to_thread(flows.forget, [], gone))
 
-    async def rename(self, container_id: str, container_name: str) -> None:
-        """Let the names follow a renamed container."""
+    async def rename(self, container_id: str, name: str, aliases: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Let the names follow a renamed container; ``aliases``, by network, replace those that it had."""
         async with self._lock(container_id):
             for endpoint in self._ledger.of_container(container_id):
-                self._ledger.put(endpoints.renamed(endpoint, container_name))
+                self._ledger.put(endpoints.renamed(endpoint, name, aliases))
 
     # ── published ports ────────────────────────────────────────────────────────────────────────────
 

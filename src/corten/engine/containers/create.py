@@ -35,6 +35,8 @@ class Request:
     networking: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     platform: str = ""
+    # Where the image is known better than by the name in Config, which may have moved on.
+    image_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def find_image(ground: Ground, request: Request) -> ImageRecord | None:
     name = str(fields.read(request.config, CONFIG, "Config")["Image"])
     if not name:
         raise Invalid("no image specified in the container config")
-    image = ground.images.find(name)
+    image = ground.images.find(request.image_id or name)
     if request.platform:
         wanted = Platform.parse(request.platform)
         if not wanted.matches(image.config.platform):

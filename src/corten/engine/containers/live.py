@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from corten.engine import names
@@ -150,6 +151,20 @@ class Roster:
     def save(self, live: Live) -> None:
         """Write the record down."""
         self._facts.put(KIND, live.record.id, live.record.to_json())
+
+    @contextmanager
+    def exchanged(self, one: Live, other: Live) -> Iterator[None]:
+        """Each has the other's name from here on, unless the block fails in which that is saved.  Never await in it."""
+        self._swap(one, other)
+        try:
+            yield
+        except BaseException:
+            self._swap(one, other)
+            raise
+
+    def _swap(self, one: Live, other: Live) -> None:
+        one.record.name, other.record.name = other.record.name, one.record.name
+        self._ids |= {live.record.name: live.record.id for live in (one, other)}
 
     def drop(self, live: Live) -> None:
         """Forget a container, and give its name back."""

@@ -21,6 +21,7 @@ from corten.server.routes import (
     system,
     usage,
     volumes,
+    watch,
 )
 
 TABLES: tuple[Mapping[str, Handler], ...] = (
@@ -35,4 +36,5 @@ TABLES: tuple[Mapping[str, Handler], ...] = (
     networks.HANDLERS,
     volumes.HANDLERS,
     usage.HANDLERS,
+    watch.HANDLERS,
 )

@@ -1,0 +1,1 @@
+"""Following images: containers that are replaced when their tag moves.  Read decision.py, then replace.py."""

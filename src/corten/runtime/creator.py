@@ -125,15 +125,16 @@ class _Creation:
         answer = None
         with contextlib.suppress(OSError):
             wire.send(channel, {"start": True})
+            state |= {"status": "running", "started_at": time.time()}
+            self.bundle.write_state(state)  # while init executes: from here on it may have run, whoever dies
             answer = wire.receive(channel)
         channel.close()
         del self.estate["channel"]
         if answer is None:
-            state |= {"status": "running", "started_at": time.time()}
             wire.send(daemon, {"id": request, "pid": self.child.pid, "started_at": state["started_at"]})
-            self.bundle.write_state(state)
         else:
-            state["failure"] = answer.body["failed"]
+            state |= {"status": "created", "started_at": None, "failure": answer.body["failed"]}
+            self.bundle.write_state(state)
             wire.send(daemon, {"id": request, "error": state["failure"]})
 
     def _fork_init(self, spec: Spec, group: Group, options: dict[str, Any]) -> int:

@@ -197,6 +197,8 @@ class Shim:
         self.main.waiting.append((connection, request))
         try:
             wire.send(child.channel, {"start": True})
+            # While init executes: from here on it may have run, whoever dies.
+            self.bundle.write_state({**self.describe(), "status": "running", "started_at": time.time()})
         except OSError:
             self.resolve(self.main)
 
@@ -261,8 +263,9 @@ class Shim:
             else:
                 connection.answer(request, {"pid": child.pid, "started_at": running.started_at})
         running.waiting.clear()
-        if began and running is self.main:
-            self.write_state()
+        if running is self.main:
+            if not began:
+                self.write_state()
             self.loop.reap()  # the creator, which has ended long since
 
     # -- ending ------------------------------------------------------------------------------------------------

@@ -68,45 +68,47 @@ class _Creation:
         options, spec = bundle.shim_options(), bundle.spec()
         if bool(options.get("tty")) != spec.process.terminal:
             raise StepFailure("create", 22, "shim.json and config.json differ about the terminal")
+        group = self.group = self._hierarchies.group(spec.linux.cgroups_path or f"{cgroup_parent}/{bundle.id}")
+        child = self.child = self._fork_init(spec, group, options)
+        # Init is at work on the other processor; all that does not need it is done meanwhile.
+        if (oom_fd := group.oom_watch()) is not None:
+            estate["oom"] = oom_fd
         estate["listener"] = _listen(estate["lock"], bundle.control)
         if options.get("log_path"):
             estate["log"] = os.open(options["log_path"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        group = self.group = self._hierarchies.group(spec.linux.cgroups_path or f"{cgroup_parent}/{bundle.id}")
-        group.create(spec.linux.resources)
-        if (oom_fd := group.oom_watch()) is not None:
-            estate["oom"] = oom_fd
-        netlink_fd = self._fork_init(spec, group, options)
-        assert self.child is not None
         state = {
             "version": VERSION,
             "shim_pid": os.getppid(),
-            "pid": self.child.pid,
-            "pid_start_time": process.start_time(self.child.pid),
+            "pid": child.pid,
+            "pid_start_time": process.start_time(child.pid),
             "status": "created",
             "started_at": None,
             "terminal": spec.process.terminal,
             "cgroup": group.path,
         }
         bundle.write_state(state)
+        process.set_title(f"corten-shim {bundle.id}", os.getppid())
+        netlink_fd = self._await_init(child, spec, options)
         # First to the daemon, which is waiting; what it asks next waits in the socket.
         wanted = [*(estate[name] for name in ("pidfd", "netns", "root")), netlink_fd]
         wire.send(daemon, {"event": "created", **state}, wanted)
         if not options.get("expect_client", True):
             self._start_if_asked(daemon, state)
         estate["daemon"] = daemon.fileno()
-        # The shim sleeps until one of these has something to say: see shim.sleep.
-        names = sorted(estate, key=lambda name: name not in WAKING)
+        self._hand_over(shim, options, state, spec)
+
+    def _hand_over(self, shim: socket.socket, options: dict[str, Any], state: dict[str, Any], spec: Spec) -> None:
+        """A shim that expects no client sleeps until one of the first descriptors has something to say: shim.sleep."""
+        names = sorted(self.estate, key=lambda name: name not in WAKING)
         body = {
-            "bundle": bundle.path,
+            "bundle": self.bundle.path,
             "options": options,
             "state": state,
             "confinement": spawn.Confinement.of(spec).to_json(),
             "fds": names,
         }
-        waking = sum(name in WAKING for name in names)
-        fds = [estate[name] for name in names]
-        socket.send_fds(shim, [bytes([waking]), wire.encode(body)], fds)
-        process.set_title(f"corten-shim {bundle.id}", os.getppid())
+        waking = 0 if options.get("expect_client", True) else sum(name in WAKING for name in names)
+        socket.send_fds(shim, [bytes([waking]), wire.encode(body)], [self.estate[name] for name in names])
 
     def _start_if_asked(self, daemon: socket.socket, state: dict[str, Any]) -> None:
         """If the next thing that happens is the word to start, pass it on: a container of which nobody wants anything
@@ -137,15 +139,19 @@ class _Creation:
             self.bundle.write_state(state)
             wire.send(daemon, {"id": request, "error": state["failure"]})
 
-    def _fork_init(self, spec: Spec, group: Group, options: dict[str, Any]) -> int:
-        """Fork init and take what it brings; its netlink socket is returned, all else is for the shim."""
+    def _fork_init(self, spec: Spec, group: Group, options: dict[str, Any]) -> spawn.Child:
         ends: list[int] = []
         if not spec.process.terminal:
             ends, ours = make_pipes(stdin=bool(options.get("open_stdin")))
             self.estate |= ours
-        child = self.child = spawn.spawn_init(self.bundle, spec, group, ends)
-        for fd in ends:
-            os.close(fd)
+        try:
+            return spawn.spawn_init(self.bundle, spec, group, ends)
+        finally:
+            for fd in ends:
+                os.close(fd)
+
+    def _await_init(self, child: spawn.Child, spec: Spec, options: dict[str, Any]) -> int:
+        """Take what init brings; its netlink socket is returned, all else is for the shim."""
         assert child.channel is not None
         message = wire.receive(child.channel)
         if message is None:

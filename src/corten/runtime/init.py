@@ -31,7 +31,7 @@ class Plan:
     root_mounts: tuple[Mount, ...]
     mount_point: str
     operations: list[rootfs.Operation]
-    join_fds: list[int]  # control groups to enter
+    joins_groups: bool  # the files to join by come over the channel
     namespace_fds: dict[str, int]  # namespaces to join, by OCI's name
     new_namespaces: int  # clone flags of those that we are born into
     stdio: Sequence[int]  # three descriptors; none with a terminal
@@ -66,7 +66,7 @@ def main(plan: Plan, channel: socket.socket) -> NoReturn:
 def _run(plan: Plan, channel: socket.socket, steps: _Steps) -> NoReturn:
     wanted = plan.spec.process
     _enter(plan, steps)
-    slave_fd, fds = _prepare(plan, steps)
+    slave_fd, fds = _prepare(plan, channel, steps)
     steps.name = "find user"
     with Root.at("/") as root:
         identity = users.identify(wanted.user, root)
@@ -92,23 +92,16 @@ def _run(plan: Plan, channel: socket.socket, steps: _Steps) -> NoReturn:
 
 
 def _enter(plan: Plan, steps: _Steps) -> None:
-    """Be in the right control groups, namespaces and session."""
+    """Be in the right namespaces and session."""
     steps.name = "begin"
     signal.set_wakeup_fd(-1)
     process.set_dumpable(False)
     os.setsid()
     os.umask(0)
-    steps.name = "join control groups"
-    for fd in plan.join_fds:
-        os.write(fd, b"0")
-        os.close(fd)
     steps.name = "join namespaces"
     for kind, fd in plan.namespace_fds.items():
         namespaces.setns(fd, namespaces.CLONE_FLAGS[kind])
         os.close(fd)
-    if plan.spec.linux.namespaces.get("cgroup") == "":
-        # Only now: the groups we are in become the root that the container sees.
-        namespaces.unshare(flags.CLONE_NEWCGROUP)
     steps.name = "set host name"
     if plan.new_namespaces & flags.CLONE_NEWUTS:
         if plan.spec.hostname:
@@ -124,7 +117,23 @@ def _enter(plan: Plan, steps: _Steps) -> None:
             stream.write(value)
 
 
-def _prepare(plan: Plan, steps: _Steps) -> tuple[int, list[int]]:
+def _join_groups(plan: Plan, channel: socket.socket, steps: _Steps) -> None:
+    steps.name = "join control groups"
+    if plan.joins_groups:
+        message = wire.receive(channel)
+        if message is None:
+            os._exit(1)  # the creator has failed, and has said so
+        with message:
+            for index in range(message.fd_count):
+                fd = message.take(index)
+                os.write(fd, b"0")
+                os.close(fd)
+    if plan.spec.linux.namespaces.get("cgroup") == "":
+        # Only now: the groups we are in become the root that the container sees.
+        namespaces.unshare(flags.CLONE_NEWCGROUP)
+
+
+def _prepare(plan: Plan, channel: socket.socket, steps: _Steps) -> tuple[int, list[int]]:
     """Make the root and move into it.  The terminal's slave (or -1), and the descriptors to report."""
     site = rootfs.Site(Root(-1))
     for operation in plan.operations:
@@ -136,6 +145,7 @@ def _prepare(plan: Plan, steps: _Steps) -> tuple[int, list[int]]:
     mounts.mount_setattr("/", propagation=flags.MS_SLAVE, recursive=True)
     steps.name = "mount root"
     site.root = Root(root_mount.attach(plan.root_mounts, plan.mount_point))
+    _join_groups(plan, channel, steps)
     for operation in plan.operations:
         steps.name = operation.describe()
         operation.perform(site)

@@ -183,18 +183,31 @@ class MakeDevice:
 
 
 @dataclass(frozen=True, slots=True)
-class MakeLink:
-    """A symbolic link, unless something is there."""
+class FillDev:
+    """The nodes and links that every /dev has.  What is there already stays."""
 
-    target: str
-    path: str
+    devices: tuple[Device, ...]
+    links: tuple[tuple[str, str], ...]
 
     def describe(self) -> str:
-        return f"link {self.path} -> {self.target}"
+        return f"make the usual {len(self.devices)} nodes and {len(self.links)} links in /dev"
 
     def perform(self, site: Site) -> None:
-        with contextlib.suppress(FileExistsError, FileNotFoundError):
-            site.root.symlink(self.target, self.path)
+        dev_fd = site.root.mkdirs("/dev")
+        try:
+            for device in self.devices:
+                number = os.makedev(device.major, device.minor)
+                try:
+                    os.mknod(device.path[len("/dev/") :], stat.S_IFCHR | device.mode, number, dir_fd=dev_fd)
+                except FileExistsError:
+                    pass
+                except PermissionError:
+                    MakeDevice(device).perform(site)
+            for name, target in self.links:
+                with contextlib.suppress(FileExistsError):
+                    os.symlink(target, name, dir_fd=dev_fd)
+        finally:
+            os.close(dev_fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +301,12 @@ DEFAULT_DEVICES = (
     Device("/dev/tty", "c", 5, 0),
 )
 _DEV_LINKS = (
-    MakeLink("pts/ptmx", "/dev/ptmx"),
-    MakeLink("/proc/self/fd", "/dev/fd"),
-    MakeLink("/proc/self/fd/0", "/dev/stdin"),
-    MakeLink("/proc/self/fd/1", "/dev/stdout"),
-    MakeLink("/proc/self/fd/2", "/dev/stderr"),
-    MakeLink("/proc/kcore", "/dev/core"),
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
 )
 
 
@@ -317,8 +330,8 @@ def plan(spec: Spec, groups: Sequence[tuple[str, str]]) -> list[Operation]:
         else:
             operations.append(MountFileSystem(mount))
     if own_dev:
-        operations += [MakeDevice(device) for device in (*DEFAULT_DEVICES, *spec.linux.devices)]
-        operations += _DEV_LINKS
+        operations.append(FillDev(DEFAULT_DEVICES, _DEV_LINKS))
+        operations += [MakeDevice(device) for device in spec.linux.devices]
     operations.append(MakeDirectory(spec.process.cwd))
     operations += late
     operations += [ProtectPath(path) for path in spec.linux.readonly_paths]

@@ -72,11 +72,11 @@ def main(creator: socket.socket, hierarchies: Hierarchies) -> NoReturn:
 def sleep(creator: socket.socket) -> tuple[bytes, list[int]]:
     """Take the estate and wait, having touched as little memory as can be, until something happens to it.
 
-    Its first byte says how many of the descriptors, the first ones, are to be watched.
+    Its first byte says how many of the descriptors, the first ones, are to be watched; with none there is no sleep.
     """
     data, fds, _, _ = socket.recv_fds(creator, 1 << 20, 64)
     creator.close()
-    if data:
+    if data and data[0]:
         poll = select.poll()
         for fd in fds[: data[0]]:
             poll.register(fd, select.POLLIN)

@@ -77,13 +77,17 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
         elif kind != "cgroup":
             new |= namespaces.CLONE_FLAGS[kind]
     new |= namespaces.CLONE_FLAGS["mount"]
-    clone_fd = group.clone_fd()
+    # v2 wants the group before the process is born into it; in v1 init joins by itself, when it has got that far.
+    early = group.version == 2
+    if early:
+        group.create(spec.linux.resources)
+    clone_fd = group.clone_fd() if early else None
     plan = init.Plan(
         spec=spec,
         root_mounts=bundle.root_mounts(),
         mount_point=bundle.rootfs,
         operations=rootfs.plan(spec, group.mounts()),
-        join_fds=[] if clone_fd is not None else group.join_fds(),
+        joins_groups=not early,
         namespace_fds=joined,
         new_namespaces=new,
         stdio=stdio,
@@ -102,10 +106,22 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
                 init.main(plan, theirs)
     finally:
         theirs.close()
-        for fd in (*plan.join_fds, *joined.values(), pid_fd, clone_fd):
+        for fd in (*joined.values(), pid_fd, clone_fd):
             if fd is not None:
                 os.close(fd)
+    if not early:
+        _hand_groups(group, spec, ours)
     return Child(pid, pidfd, ours)
+
+
+def _hand_groups(group: Group, spec: Spec, channel: socket.socket) -> None:
+    """Make the groups while init makes its root, and give it the files to join them by."""
+    group.create(spec.linux.resources)
+    fds = group.join_fds()
+    with contextlib.suppress(BrokenPipeError):  # init has failed, and has said so
+        wire.send(channel, {"groups": True}, fds)
+    for fd in fds:
+        os.close(fd)
 
 
 def spawn_exec(

@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from corten.errors import Internal
+from corten.errors import Internal, Unavailable
 from corten.kernel import wire
 from corten.kernel.paths import Root
 from corten.runtime.bundle import Bundle
@@ -22,6 +22,8 @@ from corten.supervisor.task import ShimLost, Task
 from corten.supervisor.zygote import ZygoteProcess
 
 __all__ = ["Supervisor", "Task"]
+
+_CREATE_SECONDS = 120.0  # a volume on a server that does not answer must not hold a request for ever
 
 
 class Supervisor:
@@ -71,7 +73,11 @@ class Supervisor:
         finally:
             theirs.close()
         try:
-            await task.created()
+            async with asyncio.timeout(_CREATE_SECONDS):
+                await task.created()
+        except TimeoutError:
+            await task.release()
+            raise Unavailable("the container's file systems could not be set up in time") from None
         except BaseException:
             # Without us the shim destroys what it has made so far.
             await task.release()

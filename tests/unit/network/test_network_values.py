@@ -10,7 +10,7 @@ import pytest
 from corten.errors import Conflict, Denied, Invalid, NotFound
 from corten.network import formation, plan
 from corten.network.drivers.table import driver
-from corten.network.endpoints import check
+from corten.network.endpoints import check, renamed
 from corten.network.model import Endpoint, EndpointSpec, IpamConfig, Network, NetworkSpec, PortBinding
 from corten.network.pools import sources
 
@@ -157,3 +157,13 @@ def test_configuration_networks() -> None:
         form(NetworkSpec("made", config_from="kept", options={"a": "b"}), kept)
     with pytest.raises(Invalid, match="configuration only network"):
         check(kept, EndpointSpec())
+
+
+def test_a_renamed_endpoint_gets_other_aliases_where_they_are_given() -> None:
+    names = ("web", "w", "0" * 12, "host")
+    endpoint = Endpoint("1", "2", "app", "0" * 64, "web", "eth0", "veth1", "m", aliases=("w",), dns_names=names)
+    assert renamed(endpoint, "next").dns_names == ("next", "w", "0" * 12, "host")
+    other = renamed(endpoint, "next", {"app": ["x", "y"]})
+    assert other.aliases == ("x", "y") and other.dns_names == ("next", "x", "y", "0" * 12, "host")
+    assert renamed(other, "next", {"app": ["x", "y"]}) == other
+    assert renamed(endpoint, "next", {}).dns_names == ("next", "0" * 12, "host")

@@ -31,7 +31,7 @@ def test_standard_output_and_error_are_apart(daemon: Daemon) -> None:
         (("true",), 0),
         (("false",), 1),
         (("sh", "-c", "exit 42"), 42),
-        (("sh", "-c", "sh -c 'kill -9 $$'"), 137),
+        (("sh", "-c", "sh -c 'kill -9 $$'; exit $?"), 137),
         (("sh", "-c", "kill -TERM $$; sleep 1"), None),  # pid 1 ignores a signal it has no handler for
         (("no-such-command",), 127),
         (("/etc/passwd",), 126),

@@ -23,8 +23,9 @@ CMD ["sh", "-c", "trap 'exit 0' TERM; echo release $RELEASE; while :; do sleep 0
 """
 SICK = "HEALTHCHECK --interval=200ms --timeout=2s --retries=1 CMD false"
 WELL = "HEALTHCHECK --interval=200ms --timeout=2s --retries=1 CMD true"
-# How long after the beginning of a replacement the daemon is killed.
-MOMENTS = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.9]
+# How long after the beginning of a replacement the daemon ends, and how.
+MOMENTS = [("kill", moment) for moment in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.9)]
+MOMENTS += [("stop", moment) for moment in (0.1, 0.3, 0.6)]
 
 
 @pytest.fixture
@@ -125,6 +126,20 @@ def rollbacks(daemon: Daemon) -> int:
 
 
 @pytest.mark.parametrize("order", ["start-first", "stop-first"])
+def test_a_container_that_goes_when_it_ends(quiet: Daemon, registry: Registry, order: str) -> None:
+    name = f"{registry.address}/rm-{order}:qa"
+    release(quiet, name, 1)
+    follow(quiet, name, "--rm", "--label", f"com.corten.watch.order={order}")
+    second = release(quiet, name, 2)
+    quiet.corten("watch", "now")
+    release(quiet, name, 3, SICK)
+    assert "rolled back" in quiet.corten("watch", "now", check=False).stdout
+    assert look(quiet, "web", "{{.Image}} {{.HostConfig.AutoRemove}} {{.State.Status}}") == f"{second} true running"
+    quiet.docker("stop", "web")
+    eventually(lambda: names(quiet) == [], "it goes when it ends")
+
+
+@pytest.mark.parametrize("order", ["start-first", "stop-first"])
 def test_a_daemon_killed_at_any_moment(quiet: Daemon, registry: Registry, order: str) -> None:
     """Afterwards the container is there, old or new, running, under its name and alone; and then it follows."""
     name = f"{registry.address}/killed-{order}:qa"
@@ -132,14 +147,14 @@ def test_a_daemon_killed_at_any_moment(quiet: Daemon, registry: Registry, order:
     label = f"com.corten.watch.order={order}"
     follow(quiet, name, "--restart", "always", "-v", "/data", "--label", label)
     quiet.docker("exec", "web", "sh", "-c", "echo kept > /data/kept")
-    for number, moment in enumerate(MOMENTS, 1):
+    for number, (way, moment) in enumerate(MOMENTS, 1):
         known.add(newest := release(quiet, name, number))
         asking = subprocess.Popen(
             ["curl", "-s", "--unix-socket", str(quiet.socket), "-X", "POST", "http://d/corten/watch/check"],
             stdout=subprocess.DEVNULL,
         )
         time.sleep(moment)
-        quiet.kill()
+        getattr(quiet, way)()
         asking.wait(20)
         quiet.start()
         eventually(lambda: names(quiet) == ["web"], f"{moment}: one container, under its name: {names(quiet)}")

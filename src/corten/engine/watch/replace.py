@@ -199,18 +199,29 @@ class Replacer:
         reason = work.failure or INTERRUPTED
         if old is not None:
             self._set_host(old, work.parked)
-            if work.has_stopped_old:
-                await self._stop(old)  # a daemon may have been killed while it was about to
-            if work.has_stopped_old or (not old.record.is_active and policy.restarts_with_daemon(old.record)):
-                reason += await self._start_again(old)
+            reason += await self._back_to_work(old, work)
         with self._facts.transaction():
-            if old is not None:
+            if old is not None and self._ground.roster.holds(old):
                 note = self._notes.get(work.old)
                 bad = work.digest if work.failure else note.bad
                 self._notes.put(work.old, changed(note, bad=bad, result=f"rolled back: {reason}"))
             self._notes.forget(work)
         if old is not None:
             self._ground.publish(old, "watch: rollback", digest=work.digest, reason=reason)
+
+    async def _back_to_work(self, old: Live, work: Replacement) -> str:
+        """Whatever became of the old one while its restart policy was parked."""
+        record = old.record
+        if work.has_stopped_old:
+            await self._stop(old)  # a daemon may have been killed while it was about to
+            return await self._start_again(old)
+        if record.is_active:
+            return ""
+        if record.auto_remove:
+            await self._containers.remove(record.id, with_volumes=True)
+        elif not record.has_been_stopped_by_hand and policy.restarts_with_daemon(record):
+            return await self._start_again(old)
+        return ""
 
     async def _start_again(self, old: Live) -> str:
         failure: Exception | None = None

@@ -207,6 +207,8 @@ class WatchService:
             result = f"rolled back: {failure.message}"
         except (CortenError, OSError) as error:
             result = str(error)
+        if result != note.result:
+            log.info("%s, which follows %s: %s", live.record.name, live.record.image_name, result)
         if self._ground.roster.holds(live):
             kept = self._notes.get(live.record.id)
             self._notes.put(live.record.id, replace(kept, result=result, checked=time.time(), remote=remote))

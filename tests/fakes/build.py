@@ -182,6 +182,9 @@ class Recorder:
     def stream(self, text: str) -> None:
         self.text += text
 
+    def log(self, text: str) -> None:
+        self.text += text
+
     def status(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
         pass
 

@@ -12,8 +12,11 @@ class StepFailed(DockerfileError):
     ``before`` the chain that the step started from: what ``build --debug`` opens a shell in.
     """
 
-    def __init__(self, message: str, location: Location | None, *, status: int, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, location: Location | None, *, status: int, hint: str | None = None, command: str = ""
+    ) -> None:
         super().__init__(message, location, hint=hint)
         self.status = status
+        self.command = command
         self.snapshot: str | None = None
         self.before: str | None = None

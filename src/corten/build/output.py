@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from corten.build.ports import Progress
+from corten.build.watch import WatchedStep
 
 
 class StageOutput:
@@ -28,6 +29,9 @@ class StageOutput:
     def stream(self, text: str) -> None:
         self._say(lambda: self._progress.stream(text))
 
+    def log(self, text: str) -> None:
+        self._say(lambda: self._progress.log(text))
+
     def status(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
         self._say(lambda: self._progress.status(id, status, current, total))
 
@@ -38,6 +42,33 @@ class StageOutput:
         waiting, self._waiting = self._waiting, None
         for line in waiting or ():
             line()
+
+
+class StepOutput:
+    """A stage's output for the length of one step; who watches the step hears of it at once."""
+
+    def __init__(self, output: StageOutput, watched: WatchedStep) -> None:
+        self._output = output
+        self._watched = watched
+
+    def stream(self, text: str) -> None:
+        self._output.stream(text)
+
+    def log(self, text: str) -> None:
+        self._watched.log(text)
+        self._output.log(text)
+
+    def status(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
+        self._watched.status(id, status, current, total)
+        self._output.status(id, status, current, total)
+
+    def aux(self, value: Mapping[str, Any]) -> None:
+        self._output.aux(value)
+
+    def cached(self) -> None:
+        """The step is taken from the cache."""
+        self._watched.cached()
+        self._output.stream(" ---> Using cache\n")
 
 
 class Outputs:

@@ -24,6 +24,7 @@ from corten.build.ports import Ports, Progress
 from corten.build.request import BuildRequest, BuildResult
 from corten.build.stages import Recipe, StageRuns
 from corten.build.steps.base import State
+from corten.build.watch import UNWATCHED, Watcher
 from corten.errors import Invalid
 
 EPOCH_ARGUMENT = "SOURCE_DATE_EPOCH"
@@ -37,15 +38,15 @@ class Builder:
         self._platforms = platforms
         self._caches = caches or CacheMounts(ports.mounts)
 
-    async def build(self, request: BuildRequest, progress: Progress) -> BuildResult:
+    async def build(self, request: BuildRequest, progress: Progress, watcher: Watcher = UNWATCHED) -> BuildResult:
         """Build.  A failure's ``message`` is Docker's; its ``hint`` shows the lines of the Dockerfile."""
         try:
-            return await self._build(_settled(request), progress)
+            return await self._build(_settled(request), progress, watcher)
         except DockerfileError as failure:
             failure.show_in(request.dockerfile, request.dockerfile_name)
             raise
 
-    async def _build(self, request: BuildRequest, progress: Progress) -> BuildResult:
+    async def _build(self, request: BuildRequest, progress: Progress, watcher: Watcher) -> BuildResult:
         recipe = self.plan(request)
         for warning in recipe.warnings:
             progress.stream(f"[WARNING]: {warning}\n")
@@ -55,7 +56,7 @@ class Builder:
         try:
             context = open_context(request.context, request.dockerfile_name, empty, apply_ignore=request.apply_ignore)
             with context.root:
-                runs = StageRuns(recipe, request, self._ports, self._caches, context, empty, progress)
+                runs = StageRuns(recipe, request, self._ports, self._caches, context, empty, progress, watcher)
                 _, total = recipe.step_numbers()
                 for number, instruction in enumerate(recipe.program.meta_args, 1):
                     progress.stream(f"Step {number}/{total} : {instruction}\n")

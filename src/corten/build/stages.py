@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,15 +16,16 @@ from corten.build.cache import CacheImage, StepCache
 from corten.build.cachemounts import CacheMounts
 from corten.build.context import SourceTree
 from corten.build.dockerfile.failures import DockerfileError, Location, excerpt
-from corten.build.dockerfile.instructions import Program
-from corten.build.graph import Graph, Origin, StagePlan, Vertex
+from corten.build.dockerfile.instructions import Copy, Program, Run, Workdir
+from corten.build.graph import ConfigOp, Graph, Origin, StagePlan, Vertex
 from corten.build.lower import LoweredStage, lower_stage
-from corten.build.output import Outputs, StageOutput, short
+from corten.build.output import Outputs, StageOutput, StepOutput, short
 from corten.build.ports import Ports, Progress
 from corten.build.request import BuildRequest
 from corten.build.stepping import take_step
 from corten.build.steps.base import Stack, State
 from corten.build.steps.source import open_state
+from corten.build.watch import UNWATCHED, UNWATCHED_STEP, WatchedStep, Watcher
 from corten.errors import CortenError, Invalid
 from corten.kernel.paths import Root
 
@@ -58,6 +59,25 @@ class StageDone:
     args: Mapping[str, str | None] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Place:
+    """Where a stage is, for the names of its steps: "[builder 2/5] RUN make"."""
+
+    prefix: str
+    total: int
+    has_base: bool
+    taken: int = 0
+
+    def take(self, text: str) -> str:
+        self.taken += 1
+        if self.has_base and self.taken == 1 and not text.startswith("FROM "):
+            self.taken = 2  # the base was another build's to resolve
+        return f"[{self.prefix}{self.taken}/{self.total}] {text}"
+
+    def trigger(self, text: str) -> str:
+        return f"[{self.prefix}onbuild] {text}"
+
+
 class StageRuns:
     """One build's stages."""
 
@@ -70,6 +90,7 @@ class StageRuns:
         context: SourceTree,
         empty: Path,
         progress: Progress,
+        watcher: Watcher = UNWATCHED,
     ) -> None:
         self.request = request
         self.ports = ports
@@ -79,6 +100,7 @@ class StageRuns:
         self._graph = recipe.graph
         self._empty = empty
         self._progress = progress
+        self._watcher = watcher
         self._outputs = Outputs(progress, recipe.graph.needed)
         self._numbers, self._total = recipe.step_numbers()
         self._tasks: dict[int, asyncio.Task[StageDone]] = {}
@@ -171,11 +193,13 @@ class StageRuns:
         else:
             out.stream(f" ---> {short(state.image_id)}\n")
         cache = self._cache(plan)
+        place = self._place(plan)
         for vertex in lowered.vertices:
             if not vertex.is_trigger:
                 number += 1
                 out.stream(f"Step {number}/{self._total} : {vertex.text}\n")
-            state = await self._one(plan, vertex, state, cache, out)
+            watched = self._watch(place, vertex)
+            state = await self._one(plan, vertex, state, cache, StepOutput(out, watched), watched)
             if not vertex.is_trigger or vertex is triggers[-1]:
                 out.stream(f" ---> {short(state.image_id)}\n")
         return StageDone(state, lowered.args)
@@ -191,7 +215,26 @@ class StageRuns:
             return StageDone(State(platform=platform))
         if plan.base.named:
             return StageDone(await self.state_of(plan.base, out))
-        return StageDone(await self._image(plan.base.image, plan.platform or None, out))
+        return StageDone(await self._from(plan, out))
+
+    async def _from(self, plan: StagePlan, out: StageOutput) -> State:
+        watched = self._watcher.begin(self._place(plan).take(f"FROM {plan.base.image}"))
+        with _told(watched):
+            state = await self._image(plan.base.image, plan.platform or None, StepOutput(out, watched))
+            watched.cached()
+            return state
+
+    def _place(self, plan: StagePlan) -> Place:
+        name = plan.name or f"stage-{plan.index}"
+        shown = sum(isinstance(each, Run | Copy | Workdir) for each in plan.stage.instructions)
+        has_base = bool(plan.base.image) and not plan.is_scratch
+        return Place("" if len(self._graph.needed) == 1 else f"{name} ", shown + has_base, has_base)
+
+    def _watch(self, place: Place, vertex: Vertex) -> WatchedStep:
+        """BuildKit shows no step that changes the configuration only."""
+        if isinstance(vertex.op, ConfigOp):
+            return UNWATCHED_STEP
+        return self._watcher.begin(place.trigger(vertex.text) if vertex.is_trigger else place.take(vertex.text))
 
     def _platform(self) -> str:
         return self._recipe.scope.predefined["TARGETPLATFORM"]
@@ -226,9 +269,12 @@ class StageRuns:
                 found.append(CacheImage(image.diff_ids, image.history))
         return found
 
-    async def _one(self, plan: StagePlan, vertex: Vertex, state: State, cache: StepCache, out: StageOutput) -> State:
+    async def _one(
+        self, plan: StagePlan, vertex: Vertex, state: State, cache: StepCache, out: StepOutput, watched: WatchedStep
+    ) -> State:
         try:
-            return await take_step(self, vertex, f"{plan.name or plan.index} {vertex.text}", state, cache, out)
+            with _told(watched):
+                return await take_step(self, vertex, f"{plan.name or plan.index} {vertex.text}", state, cache, out)
         except CortenError as failure:
             raise self._shown(failure, vertex.location) from None
 
@@ -237,6 +283,17 @@ class StageRuns:
         if not failure.hint and not isinstance(failure, DockerfileError):
             failure.hint = excerpt(self.request.dockerfile, at, self.request.dockerfile_name)
         return failure
+
+
+@contextlib.contextmanager
+def _told(watched: WatchedStep) -> Iterator[None]:
+    """The end of a step is told, however it ends."""
+    try:
+        yield
+    except CortenError as failure:
+        watched.done(failure.message)
+        raise
+    watched.done()
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

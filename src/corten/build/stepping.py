@@ -15,7 +15,7 @@ from corten.build.cache import Hit, StepCache, chain_after
 from corten.build.clock import now
 from corten.build.failures import StepFailed
 from corten.build.graph import ConfigOp, CopyOp, Op, RunOp, Vertex, WorkdirOp
-from corten.build.output import short
+from corten.build.output import StepOutput, short
 from corten.build.ports import Progress
 from corten.build.steps.base import Inputs, Kitchen, Layer, State, Step
 from corten.build.steps.config import ConfigStep, WorkdirStep
@@ -26,7 +26,7 @@ STEPS: dict[type[Op], Step] = {ConfigOp: ConfigStep(), WorkdirOp: WorkdirStep(),
 
 
 async def take_step(
-    kitchen: Kitchen, vertex: Vertex, place: str, state: State, cache: StepCache, out: Progress
+    kitchen: Kitchen, vertex: Vertex, place: str, state: State, cache: StepCache, out: StepOutput
 ) -> State:
     """The state after ``vertex``.  ``place`` names the step from build to build, to explain misses."""
     step = STEPS[type(vertex.op)]
@@ -34,7 +34,7 @@ async def take_step(
         inputs = await step.inputs(kitchen, state, vertex, stack, out)
         hit = cache.lookup(state, inputs)
         if hit is not None:
-            out.stream(" ---> Using cache\n")
+            out.cached()
             return _replayed(kitchen, vertex, state, inputs, cache, hit)
         if kitchen.request.explain:
             out.stream(f" ---> Cache miss: {cache.explain(place, state, inputs)}\n")

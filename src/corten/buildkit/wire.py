@@ -12,8 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
-from typing import Any, ClassVar, Self, cast
+from typing import Any, Self, cast
 
 from corten.errors import Invalid
 
@@ -139,8 +138,6 @@ def message_map(number: int, message: Callable[[], type[Message]]) -> Any:
 class Message:
     """A protobuf message; its fields are declared with the functions above."""
 
-    depth_limit: ClassVar[int] = _MAX_DEPTH
-
     def to_bytes(self) -> bytes:
         out = bytearray()
         for name, kind in _kinds(type(self)).values():
@@ -160,12 +157,17 @@ class Message:
         return cast(Self, _parse(cls, memoryview(data), _MAX_DEPTH))
 
 
-@lru_cache(maxsize=None)
+_TABLES: dict[type[Message], dict[int, tuple[str, Kind]]] = {}
+
+
 def _kinds(message: type[Message]) -> dict[int, tuple[str, Kind]]:
-    found = {}
-    for each in fields(message):
-        kind: Kind = each.metadata[_NUMBER]
-        found[kind.number] = (each.name, kind)
+    found = _TABLES.get(message)
+    if found is None:
+        found = {}
+        for each in fields(message):
+            kind: Kind = each.metadata[_NUMBER]
+            found[kind.number] = (each.name, kind)
+        _TABLES[message] = found
     return found
 
 

@@ -75,9 +75,8 @@ class RunStep:
             if request.force_remove:
                 out.stream(f" ---> Removed intermediate container {short(container_id)}\n")
             command = " ".join(op.args)
-            raise StepFailed(
-                f"The command '{command}' returned a non-zero code: {status}", vertex.location, status=status
-            )
+            message = f"The command '{command}' returned a non-zero code: {status}"
+            raise StepFailed(message, vertex.location, status=status, command=command)
         if request.remove or request.force_remove:
             out.stream(f" ---> Removed intermediate container {short(container_id)}\n")
 
@@ -116,6 +115,6 @@ def _decoded(out: Progress) -> Callable[[bytes], None]:
     def write(data: bytes) -> None:
         text = decoder.decode(data)
         if text:
-            out.stream(text)
+            out.log(text)
 
     return write

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corten.buildkit.messages.shared import BuildkitVersion, CacheEntry, Definition, Range, SourceInfo, Timestamp
-from corten.buildkit.messages.shared import WorkerRecord
-from corten.buildkit.wire import Message, blob, blobs, boolean, integer, message_map, messages, nested, string
-from corten.buildkit.wire import strings, text_map
+from corten.buildkit.messages.shared import (
+    BuildkitVersion,
+    CacheEntry,
+    Definition,
+    Range,
+    SourceInfo,
+    Timestamp,
+    WorkerRecord,
+)
+from corten.buildkit.wire import (
+    Message,
+    blob,
+    blobs,
+    boolean,
+    integer,
+    message_map,
+    messages,
+    nested,
+    string,
+    strings,
+    text_map,
+)
 
 
 @dataclass(slots=True)

@@ -5,10 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from corten.buildkit.messages.session import Stat
-from corten.buildkit.messages.shared import CacheEntry, Cap, Definition, Platform, Range, SourceInfo, Status
-from corten.buildkit.messages.shared import WorkerRecord
-from corten.buildkit.wire import Message, blob, blob_map, blobs, boolean, integer, message_map, messages, nested
-from corten.buildkit.wire import string, text_map
+from corten.buildkit.messages.shared import (
+    CacheEntry,
+    Cap,
+    Definition,
+    Platform,
+    Range,
+    SourceInfo,
+    Status,
+    WorkerRecord,
+)
+from corten.buildkit.wire import (
+    Message,
+    blob,
+    blob_map,
+    blobs,
+    boolean,
+    integer,
+    message_map,
+    messages,
+    nested,
+    string,
+    text_map,
+)
 
 
 @dataclass(slots=True)

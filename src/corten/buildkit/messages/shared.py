@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corten.buildkit.wire import Message, blob, blobs, boolean, integer, message_map, messages, nested, string
-from corten.buildkit.wire import strings, text_map
+from corten.buildkit.wire import (
+    Message,
+    blob,
+    blobs,
+    boolean,
+    integer,
+    message_map,
+    messages,
+    nested,
+    string,
+    strings,
+    text_map,
+)
 
 
 @dataclass(slots=True)

@@ -60,6 +60,9 @@ class _Reporter:
     def stream(self, text: str) -> None:
         self._write(progress.stream(text))
 
+    def log(self, text: str) -> None:
+        self.stream(text)
+
     def status(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
         if id:
             self._bars.update(id, status, current, total)

@@ -65,6 +65,17 @@ class Stream:
         self._grant()
         return message
 
+    async def receive_some(self) -> list[bytes]:
+        """All messages that are here, at least one; none after the last."""
+        first = await self.receive()
+        if first is None:
+            return []
+        found = [first, *self._messages]
+        self._messages.clear()
+        self._queued = 0
+        self._grant()
+        return found
+
     async def send(self, message: bytes) -> None:
         """Send one message, no faster than the other side reads."""
         await self._connection.send(self._number, pack(message), self)

@@ -1,0 +1,111 @@
+"""The Control service: solves, their progress, workers, the cache."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from corten import __version__
+from corten.buildkit.grpc.server import Call, Method
+from corten.buildkit.grpc.status import UNKNOWN, RpcFailed
+from corten.buildkit.messages.control import (
+    InfoResponse,
+    ListWorkersResponse,
+    PruneRequest,
+    SolveRequest,
+    SolveResponse,
+    StatusRequest,
+    StatusResponse,
+    UsageRecord,
+    UsageRequest,
+    UsageResponse,
+)
+from corten.buildkit.messages.session import Empty
+from corten.buildkit.messages.shared import BuildkitVersion
+from corten.buildkit.sessions import Sessions
+from corten.buildkit.solves import Solve, Solves, image_of
+from corten.buildkit.workshop import Built, Order, Workshop
+from corten.errors import CortenError, NotImplementedYet
+
+_PREFIX = "/moby.buildkit.v1.Control/"
+_CACHE_EXPORTS = frozenset({"inline"})
+
+
+class Control:
+    """See the module."""
+
+    def __init__(self, workshop: Workshop, sessions: Sessions, solves: Solves) -> None:
+        self._workshop = workshop
+        self._sessions = sessions
+        self._solves = solves
+
+    def methods(self) -> Mapping[str, Method]:
+        """What is served."""
+        served = {
+            "Info": Method(Empty, self.info),
+            "ListWorkers": Method(Empty, self.list_workers),
+            "Solve": Method(SolveRequest, self.solve),
+            "Status": Method(StatusRequest, stream=self.status),
+            "DiskUsage": Method(UsageRequest, self.disk_usage),
+            "Prune": Method(PruneRequest, stream=self.prune),
+        }
+        return {_PREFIX + name: method for name, method in served.items()}
+
+    async def info(self, request: Empty, call: Call) -> InfoResponse:
+        return InfoResponse(BuildkitVersion("corten", __version__))
+
+    async def list_workers(self, request: Empty, call: Call) -> ListWorkersResponse:
+        return ListWorkersResponse([self._workshop.worker()])
+
+    async def solve(self, request: SolveRequest, call: Call) -> SolveResponse:
+        """Run a frontend, or wait for the gateway's client to return a result; then export."""
+        _refuse(request)
+        inputs = request.frontend_inputs
+        solve = Solve(request.ref, request.session, frozenset(request.entitlements), inputs)
+        await self._solves.add(solve)
+        try:
+            built = await self._result(solve, request)
+            if built is None or not built.image_id:
+                return SolveResponse()
+            told = await self._workshop.export(
+                built, request.all_exporters(), request.session, solve.board, self._sessions
+            )
+            return SolveResponse(told)
+        except RpcFailed:
+            raise
+        except CortenError as failure:
+            # Clients retry or reword some codes; a build that fails is none of them.
+            raise RpcFailed(str(failure), UNKNOWN) from failure
+        finally:
+            self._solves.remove(solve)
+
+    async def _result(self, solve: Solve, request: SolveRequest) -> Built | None:
+        if not request.frontend and request.definition is not None and request.definition.ops:
+            return Built(image_of(request.definition), {})
+        if not request.frontend:
+            return await solve.returned
+        inputs = {name: image_of(each) for name, each in request.frontend_inputs.items()}
+        order = Order(request.frontend, request.frontend_attrs, request.session, inputs, solve.entitlements)
+        return await self._workshop.build(order, solve.board, self._sessions)
+
+    async def status(self, request: StatusRequest, call: Call) -> AsyncIterator[StatusResponse]:
+        """A solve's progress, from its beginning to its end."""
+        solve = await self._solves.get(request.ref)
+        async for message in solve.board.watch():
+            yield message
+
+    async def disk_usage(self, request: UsageRequest, call: Call) -> UsageResponse:
+        return UsageResponse(list(self._workshop.usage()))
+
+    async def prune(self, request: PruneRequest, call: Call) -> AsyncIterator[UsageRecord]:
+        for record in self._workshop.prune(request):
+            yield record
+
+
+def _refuse(request: SolveRequest) -> None:
+    """What is asked for and not served, before anything is built."""
+    if request.source_policy:
+        raise NotImplementedYet("source policies are not supported by this engine")
+    exports = request.cache.exports if request.cache is not None else []
+    for export in exports:
+        if export.type not in _CACHE_EXPORTS:
+            raise NotImplementedYet(f"cache export to {export.type!r} is not supported by this engine")

@@ -1,0 +1,120 @@
+"""Solves in progress: their boards, their results, and what the client that drives one gives back.
+
+A client asks Control for a solve, watches it by Status, and (docker buildx, docker compose) drives it through the
+gateway under the same reference: then Control waits for what the gateway returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from corten.buildkit.board import Board
+from corten.buildkit.grpc.status import RpcFailed
+from corten.buildkit.messages.gateway import Ref, ReturnRequest
+from corten.buildkit.messages.shared import Definition, Input, Op, OpMetadata, SourceOp
+from corten.buildkit.workshop import Built
+from corten.errors import Conflict, Invalid, NotFound, NotImplementedYet
+
+WAIT = 5.0
+_RESULT = "docker-image://corten.result/image@"
+
+
+@dataclass(slots=True)
+class Solve:
+    """One solve.  ``returned`` is what the gateway's client ends it with."""
+
+    ref: str
+    session: str
+    entitlements: frozenset[str] = frozenset()
+    inputs: Mapping[str, Definition] = field(default_factory=dict)
+    board: Board = field(default_factory=Board)
+    results: dict[str, Built] = field(default_factory=dict)
+    returned: asyncio.Future[Built | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def keep(self, built: Built) -> Ref:
+        """Number a result."""
+        if not built.image_id:
+            return Ref()
+        id = secrets.token_hex(12)
+        self.results[id] = built
+        return Ref(id, definition_of(built.image_id))
+
+    def result(self, id: str) -> Built:
+        if id not in self.results:
+            raise NotFound(f"no such ref: {id}")
+        return self.results[id]
+
+    def give_back(self, request: ReturnRequest) -> None:
+        """The client is done."""
+        if self.returned.done():
+            return
+        if request.error is not None:
+            self.returned.set_exception(RpcFailed(request.error.message, request.error.code))
+            return
+        result = request.result
+        if result is not None and result.refs is not None and len(result.refs.refs) > 1:
+            self.returned.set_exception(NotImplementedYet("results for several platforms are not supported"))
+            return
+        ref = (result.ref.id if result.ref else result.ref_deprecated) if result is not None else ""
+        if result is not None and result.refs is not None:
+            ref = next((each.id for each in result.refs.refs.values()), "")
+        self.returned.set_result(self.result(ref) if ref else None)
+
+
+class Solves:
+    """Those in progress, by reference."""
+
+    def __init__(self) -> None:
+        self._solves: dict[str, Solve] = {}
+        self._changed = asyncio.Condition()
+
+    async def add(self, solve: Solve) -> None:
+        if not solve.ref:
+            raise Invalid("a solve needs a reference")
+        if solve.ref in self._solves:
+            raise Conflict(f"build ID {solve.ref} exists")
+        async with self._changed:
+            self._solves[solve.ref] = solve
+            self._changed.notify_all()
+
+    def remove(self, solve: Solve) -> None:
+        """The solve is over: who drives it is told that it is."""
+        self._solves.pop(solve.ref, None)
+        if not solve.returned.done():
+            solve.returned.cancel()
+        elif not solve.returned.cancelled():
+            solve.returned.exception()
+        solve.board.close()
+
+    async def get(self, ref: str) -> Solve:
+        """The solve; the request for it may be a moment late."""
+        try:
+            async with asyncio.timeout(WAIT), self._changed:
+                await self._changed.wait_for(lambda: ref in self._solves)
+                return self._solves[ref]
+        except TimeoutError:
+            raise NotFound(f"no such job {ref}") from None
+
+
+def definition_of(image_id: str) -> Definition:
+    """A result as LLB: a source that only this engine knows.  A client hands it back as the input of another solve."""
+    source = Op(source=SourceOp(_RESULT + image_id)).to_bytes()
+    digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
+    last = Op(inputs=[Input(digest)]).to_bytes()
+    names = (digest, f"sha256:{hashlib.sha256(last).hexdigest()}")
+    return Definition([source, last], {name: OpMetadata() for name in names})
+
+
+def image_of(definition: Definition) -> str:
+    """The id of the image that a definition names; other definitions are not executed here."""
+    for packed in definition.ops:
+        op = Op.parse(packed)
+        if op.source is not None and op.source.identifier.startswith(_RESULT):
+            return op.source.identifier.removeprefix(_RESULT)
+    raise NotImplementedYet(
+        "LLB definitions are not executed by this engine: it builds Dockerfiles (frontend dockerfile.v0)"
+    )

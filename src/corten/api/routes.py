@@ -199,6 +199,9 @@ _PLUGINS = (
 
 # Ours, not Docker's.
 _CORTEN = (
+    Route("POST", "/corten/store/check", "store_check"),
+    Route("GET", "/corten/store/budget", "store_budget"),
+    Route("POST", "/corten/store/budget", "store_enforce"),
     Route("GET", "/corten/watch", "watch_list"),
     Route("POST", "/corten/watch/check", "watch_check"),
     Route("POST", "/corten/watch/notify", "watch_notify"),

@@ -36,12 +36,14 @@ from corten.engine.images.shelf import ImageShelf, Tenant
 from corten.engine.networks.service import NetworkService
 from corten.engine.system import Facts as SystemFacts
 from corten.engine.system import System
+from corten.engine.upkeep import Upkeep
 from corten.engine.usage import Usage
 from corten.engine.volumes.service import VolumeService
 from corten.engine.watch.service import WatchOptions, WatchService
 from corten.errors import Invalid
 from corten.network.service import Networking
 from corten.spec.reference import DEFAULT_REGISTRY
+from corten.store.check import Checker
 from corten.store.collect import Collector
 from corten.store.content import Content
 from corten.store.db import Database
@@ -173,8 +175,15 @@ async def open_services(
         events=ground.events,
         system=System(ground, system_facts(config, store.facts), lambda: len(store.images.ids())),
         usage=Usage(image_service, containers, volume_service, builds),
+        upkeep=make_upkeep(store, ground),
         watch=watch,
     )
+
+
+def make_upkeep(store: Store, ground: Ground) -> Upkeep:
+    """Who looks after the store."""
+    checker = Checker(store.database, store.layout, store.content, store.snapshots, store.images, store.workers)
+    return Upkeep(checker, store.content, store.images, store.snapshots, ground.roster, ground.events)
 
 
 def tenants(roster: Roster) -> list[Tenant]:

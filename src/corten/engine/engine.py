@@ -15,6 +15,7 @@ from corten.engine.execs.service import ExecService
 from corten.engine.images.service import ImageService
 from corten.engine.networks.service import NetworkService
 from corten.engine.system import System
+from corten.engine.upkeep import Upkeep
 from corten.engine.usage import Usage
 from corten.engine.volumes.service import VolumeService
 from corten.engine.watch.service import WatchService
@@ -34,4 +35,5 @@ class Engine:
     events: Events
     system: System
     usage: Usage
+    upkeep: Upkeep
     watch: WatchService

@@ -5,12 +5,14 @@ Owns: finding faults, each with its subject and what to do.  Repairs nothing and
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from corten.errors import CortenError
-from corten.spec.image import chain_ids
+from corten.errors import CortenError, NotFound
+from corten.spec.digest import Digest
+from corten.spec.image import ImageConfig, chain_ids
 from corten.store.content import Content
 from corten.store.db import Database
 from corten.store.images import Images
@@ -86,28 +88,53 @@ class Checker:
                     yield Fault(f"image {id}", f"its layer {chain} is missing", "Pull, load or build it again.")
 
     async def _blobs(self) -> list[Fault]:
-        return [
-            Fault(f"blob {digest}", "its bytes have another digest", "Pull the image again.")
-            for digest in list(self._content.digests())
-            if await self._workers.hash(self._content.path(digest), digest.algorithm) != digest
-        ]
+        corrupt = await self.corrupt_blobs()
+        return [Fault(f"blob {digest}", "its bytes have another digest", "Pull the image again.") for digest in corrupt]
+
+    async def corrupt_blobs(self) -> list[Digest]:
+        """Every blob whose bytes are not what its name says."""
+        digests = list(self._content.digests())
+        sound = await asyncio.gather(*(self._is_sound(digest) for digest in digests))
+        return [digest for digest, is_sound in zip(digests, sound, strict=True) if not is_sound]
+
+    async def _is_sound(self, digest: Digest) -> bool:
+        try:
+            return await self._workers.hash(self._content.path(digest), digest.algorithm) == digest
+        except CortenError:
+            if not self._content.has(digest):
+                return True  # removed while we looked at others
+            raise
 
     async def _layers(self) -> list[Fault]:
         """Layers whose exact tar we promise to print: it must still have its diff ID."""
-        faults = []
-        seen: set[str] = set()
+        wanted: dict[Digest, Digest] = {}
+        for config in self._readable():
+            wanted |= dict(zip(chain_ids(config.diff_ids), config.diff_ids, strict=True))
+        found = await asyncio.gather(*(self._layer(chain, diff_id) for chain, diff_id in wanted.items()))
+        return [fault for fault in found if fault is not None]
+
+    def _readable(self) -> Iterator[ImageConfig]:
+        """The configs that can be read; of the others _all_images() has told."""
         for id in self._images.ids():
-            config = self._images.config(id)
-            for diff_id, chain in zip(config.diff_ids, chain_ids(config.diff_ids), strict=True):
-                if str(chain) in seen or not self._snapshots.exists(str(chain)):
-                    continue
-                seen.add(str(chain))
-                recipe = self._layout.recipes / diff_id.hex
-                source = Source(recipe=recipe if recipe.exists() else None, tree=self._snapshots.upper(str(chain)))
-                if source.recipe is None and self._images.layer_blob(diff_id) is not None:
-                    continue  # its blob holds the exact bytes, and was checked
-                try:
-                    await self._workers.print_layer(source, Path("/dev/null"), expected=diff_id)
-                except CortenError as error:
-                    faults.append(Fault(f"layer {chain}", error.message, "Remove the image and pull it again."))
-        return faults
+            try:
+                self._content.read(id)
+                yield self._images.config(id)
+            except CortenError:
+                continue
+
+    async def _layer(self, chain: Digest, diff_id: Digest) -> Fault | None:
+        recipe = self._layout.recipes / diff_id.hex
+        try:
+            tree = self._snapshots.upper(str(chain))
+        except NotFound:
+            return None  # told by _all_images(), or removed meanwhile
+        source = Source(recipe=recipe if recipe.exists() else None, tree=tree)
+        if source.recipe is None and self._images.layer_blob(diff_id) is not None:
+            return None  # its blob holds the exact bytes, and was checked
+        try:
+            await self._workers.print_layer(source, Path("/dev/null"), expected=diff_id)
+        except CortenError as error:
+            if not self._snapshots.exists(str(chain)):
+                return None
+            return Fault(f"layer {chain}", error.message, "Remove the image and pull it again.")
+        return None

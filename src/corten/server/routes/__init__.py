@@ -18,6 +18,7 @@ from corten.server.routes import (
     exec,
     images,
     networks,
+    store,
     system,
     usage,
     volumes,
@@ -36,5 +37,6 @@ TABLES: tuple[Mapping[str, Handler], ...] = (
     networks.HANDLERS,
     volumes.HANDLERS,
     usage.HANDLERS,
+    store.HANDLERS,
     watch.HANDLERS,
 )

@@ -135,6 +135,10 @@ def process(options: Options, image: str, command: list[str]) -> dict[str, Any]:
         body["MacAddress"] = options.text("mac-address")
     if (check := limits.health(options)) is not None:
         body["Healthcheck"] = check
+    if remedy := options.text("health-on-failure"):
+        if remedy not in ("none", "restart", "stop", "kill"):
+            raise Invalid(f"invalid --health-on-failure: {remedy!r}; use one of none, restart, stop, kill")
+        body["Labels"] = {**body["Labels"], "corten.health-on-failure": remedy}
     return body
 
 

@@ -41,10 +41,14 @@ CREATE = """
         --gpus=gpu-request                    GPU devices to add to the container ('all' for all)
         --group-add=list                      Add additional groups to join
         --health-cmd=string                   Command to run to check health
+        --health-file=string                  Path that is there while the container is healthy (no process is started)
+        --health-http=string                  Address that answers 200 to 399, "http://:8080/ready" (no process)
         --health-interval=duration            Time between checks (ms|s|m|h)
+        --health-on-failure=string            What to do when unhealthy: none, restart, stop, kill
         --health-retries=int                  Consecutive failures needed to report unhealthy
         --health-start-interval=duration      Time between checks during the start period (ms|s|m|h)
         --health-start-period=duration        Time to let the container begin before failures count (ms|s|m|h)
+        --health-tcp=string                   Address that accepts connections, ":5432" (no process is started)
         --health-timeout=duration             Longest time that one check may take (ms|s|m|h)
     -h, --hostname=string                     Container host name
         --init                                Run an init inside the container that forwards signals and reaps processes

@@ -98,7 +98,8 @@ def health(options: Options) -> dict[str, Any] | None:
         "health-start-period": "StartPeriod",
         "health-start-interval": "StartInterval",
     }
-    given = [name for name in (*times, "health-cmd", "health-retries") if options.given(name)]
+    kinds = ("health-cmd", "health-http", "health-tcp", "health-file")
+    given = [name for name in (*times, *kinds, "health-retries") if options.given(name)]
     if options.on("no-healthcheck"):
         if given:
             raise Invalid("--no-healthcheck conflicts with --health-* options")
@@ -111,8 +112,12 @@ def health(options: Options) -> dict[str, Any] | None:
     if options.number("health-retries") < 0:
         raise Invalid("--health-retries cannot be negative")
     check: dict[str, Any] = {field: options.duration(name) for name, field in times.items() if options.given(name)}
-    if options.text("health-cmd"):
-        check["Test"] = ["CMD-SHELL", options.text("health-cmd")]
+    asked = [name for name in kinds if options.text(name)]
+    if len(asked) > 1:
+        raise Invalid(f"--{asked[0]} conflicts with --{asked[1]}")
+    for name in asked:
+        kind = {"health-cmd": "CMD-SHELL"}.get(name) or name.removeprefix("health-").upper()
+        check["Test"] = [kind, options.text(name)]
     if options.given("health-retries"):
         check["Retries"] = options.number("health-retries")
     return check

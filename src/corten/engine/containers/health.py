@@ -1,7 +1,8 @@
 """Health checks: probes at intervals, and the verdict after a streak.
 
 Owns: the timing (start period, start interval, retries), the record of the last probes, and the events.  A probe runs
-as an exec in the container, straight on the task: it is no exec that anybody lists.
+as an exec in the container, straight on the task (it is no exec that anybody lists), or natively: ``probes.py``.  What
+is done about an unhealthy container, if its label asks for it, is ``lifecycle.py``'s.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from corten.api.framing import Decoder
 from corten.api.times import rfc3339
-from corten.engine.containers import lower
+from corten.engine.containers import lower, probes
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container, HealthRecord
@@ -29,12 +30,17 @@ HEALTHY, UNHEALTHY, STARTING = "healthy", "unhealthy", "starting"
 _KEPT, _OUTPUT_LIMIT = 5, 4096
 _DEFAULT_SHELL = ["/bin/sh", "-c"]
 
+ON_FAILURE_LABEL = "corten.health-on-failure"
+ON_FAILURE = ("none", "restart", "stop", "kill")
+"""What the label may ask for when a container becomes unhealthy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """``Config.Healthcheck`` in seconds, with Docker's defaults."""
 
     args: tuple[str, ...]
+    kind: str = "CMD"
     interval: float = 30.0
     timeout: float = 30.0
     start_period: float = 0.0
@@ -46,11 +52,16 @@ class Check:
         """None where there is no probe or it is switched off."""
         given = config.get("Healthcheck") or {}
         test = given.get("Test") or []
-        if not test or test[0] == "NONE":
+        kind = test[0] if test else "NONE"
+        if kind == "CMD-SHELL":
+            args = [*(config.get("Shell") or _DEFAULT_SHELL), *test[1:2]]
+        elif kind == "CMD" or kind in probes.KINDS:
+            args = test[1:]
+        else:
             return None
-        args = test[1:] if test[0] == "CMD" else [*(config.get("Shell") or _DEFAULT_SHELL), *test[1:2]]
         return cls(
             tuple(args),
+            kind if kind in probes.KINDS else "CMD",
             _seconds(given, "Interval", 30.0),
             _seconds(given, "Timeout", 30.0),
             _seconds(given, "StartPeriod", 0.0),
@@ -83,10 +94,11 @@ def judge(health: HealthRecord, result: Mapping[str, Any], check: Check, in_star
 class Monitor:
     """Probes one running container until it is cancelled."""
 
-    def __init__(self, ground: Ground, live: Live, task: Task) -> None:
+    def __init__(self, ground: Ground, live: Live, task: Task, on_unhealthy: Callable[[Live, str], None]) -> None:
         self._ground = ground
         self._live = live
         self._task = task
+        self._on_unhealthy = on_unhealthy
 
     async def run(self) -> None:
         """Probe, judge, wait, again."""
@@ -109,11 +121,19 @@ class Monitor:
         self._ground.roster.save(self._live)
         if changed:
             self._ground.publish(self._live, f"health_status: {status}")
+            wish = self._live.record.labels.get(ON_FAILURE_LABEL, "none")
+            if status == UNHEALTHY and wish in ON_FAILURE and wish != "none":
+                self._on_unhealthy(self._live, wish)
 
     async def _probe(self, check: Check) -> dict[str, Any]:
         begun = time.time()
         try:
-            code, output = await self._execute(check)
+            if check.kind == "CMD":
+                code, output = await self._execute(check)
+            else:
+                code, output = await asyncio.wait_for(
+                    probes.probe(self._task, check.kind, check.args[0]), check.timeout
+                )
         except TimeoutError:
             code, output = -1, f"Health check exceeded timeout ({check.timeout:g}s)"
         except (CortenError, OSError) as error:

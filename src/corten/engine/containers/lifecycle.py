@@ -82,6 +82,7 @@ class Lifecycle:
             if isinstance(error, StartFailure):
                 raise told(error) from error
             raise
+        record.state.health = None  # docker: each run begins as "starting"
         self.adopt(live, task)
         record.state.started_at = task.started_at or time.time()
         record.has_been_started = True
@@ -100,8 +101,24 @@ class Lifecycle:
         if health.has_probe(live.record):
             state.health = state.health or HealthRecord()
             live.health = self._ground.background.start(
-                health.Monitor(self._ground, live, task).run(), f"health of {live.record.short_id}"
+                health.Monitor(self._ground, live, task, self._on_unhealthy).run(), f"health of {live.record.short_id}"
             )
+
+    def _on_unhealthy(self, live: Live, wish: str) -> None:
+        """Do what the container's label asks for; the monitor, which tells us, ends with the container."""
+        log.warning("container %s is unhealthy: %s", live.record.short_id, wish)
+        self._ground.background.start(self._remedy(live, wish), f"{wish} of unhealthy {live.record.short_id}")
+
+    async def _remedy(self, live: Live, wish: str) -> None:
+        try:
+            if wish == "restart":
+                await self.restart(live)
+            elif wish == "stop":
+                await self.stop(live)
+            else:
+                await self.kill(live, signal.SIGKILL)
+        except (Conflict, NotModified) as error:
+            log.info("container %s: %s", live.record.short_id, error.message)
 
     def _start_failed(self, live: Live, error: BaseException) -> None:
         record = live.record
@@ -137,6 +154,8 @@ class Lifecycle:
         if live.health is not None:
             live.health.cancel()
             live.health = None
+            if state.health is not None:
+                state.health.status = health.UNHEALTHY  # docker: so it is called once nobody probes any more
         live.tell_waiters(Ending(exit.status, exit.error), removed=False)
         self._ground.roster.save(live)
         if exit.oom_killed:

@@ -13,7 +13,7 @@ from typing import Any
 
 from corten.api.types import fields
 from corten.api.types.containers import CONFIG, HOST_CONFIG
-from corten.engine.containers import resources, security, signals
+from corten.engine.containers import probes, resources, security, signals
 from corten.errors import Invalid
 
 LOG_DRIVERS = frozenset({"json-file", "local", "none"})
@@ -188,6 +188,13 @@ def _check_health(health: Mapping[str, Any]) -> None:
             raise Invalid(f"{name} in Healthcheck cannot be less than 1ms")
     if (health.get("Retries") or 0) < 0:
         raise Invalid("Retries in Healthcheck cannot be negative")
+    test = health.get("Test") or ["NONE"]
+    if test[0] in probes.KINDS:
+        probes.check(test[0], test[1:])
+    elif test[0] not in ("NONE", "CMD", "CMD-SHELL", ""):
+        raise Invalid(
+            f"Unknown healthcheck type '{test[0]}' (expected 'CMD', 'CMD-SHELL', 'HTTP', 'TCP', 'FILE' or 'NONE')"
+        )
 
 
 _ONE_OF = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from corten.build.ports import Cache, ImageSink, Snapshots
@@ -29,11 +29,12 @@ def key_of(kind: str, parts: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What the cache knows.  ``image_id`` is "" where only the layer is known."""
+    """What the cache knows.  ``image_id`` is "" where only the layer is known; ``why`` is for people."""
 
     created: str
     layer: Layer | None
     image_id: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,15 @@ class StepCache:
             return None
         record = self._cache.lookup(self.exact_key(state, inputs))
         if record and self._sink.exists(record["image"]):
-            return Hit(record["created"], _layer(record), record["image"])
+            return Hit(record["created"], _layer(record), record["image"], "the same step on the same image")
         if inputs.makes_layer:
             record = self._cache.lookup(self.layer_key(state, inputs))
             if record is not None and self._is_here(layer := _layer(record)):
-                return Hit(record["created"], layer)
+                return Hit(record["created"], layer, why="the same step on the same files; settings above it changed")
         for image in self._images if inputs.is_told_by_comment else ():
             hit = image.lookup(state, inputs)
             if hit is not None and self._is_here(hit.layer):
-                return hit
+                return replace(hit, why="an image of --cache-from was made by the same steps")
         return None
 
     def _is_here(self, layer: Layer | None) -> bool:

@@ -35,6 +35,10 @@ class CacheMounts:
         self._directory = directory
         self._uses: dict[str, _Use] = {}
 
+    def is_used(self, name: str) -> bool:
+        """Does a running step have the directory of this name?"""
+        return name in self._uses
+
     @asynccontextmanager
     async def acquire(self, mount: RunMount, target: str, seed: Seed | None) -> AsyncIterator[Path]:
         """The directory for this mount; ``seed`` fills it when it is new."""

@@ -65,6 +65,11 @@ class StepOutput:
     def aux(self, value: Mapping[str, Any]) -> None:
         self._output.aux(value)
 
+    def explain(self, text: str) -> None:
+        """Why it was in the cache or not, for who asked."""
+        self._watched.log(f"{text}\n")
+        self._output.stream(f" ---> {text}\n")
+
     def cached(self) -> None:
         """The step is taken from the cache."""
         self._watched.cached()

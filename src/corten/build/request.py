@@ -53,10 +53,12 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The image made.  ``chain`` names its snapshot (None: no layers); ``warnings`` are lint findings, printed."""
+    """The image made.  ``chain`` names its snapshot (None: no layers); ``warnings`` were printed; ``base_layers`` of
+    its layers are its base image's."""
 
     image_id: str
     config: Mapping[str, Any]
     chain: str | None
     diff_ids: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    base_layers: int = 0

@@ -22,8 +22,7 @@ from corten.build.graph import StagePlan, plan
 from corten.build.output import short
 from corten.build.ports import Ports, Progress
 from corten.build.request import BuildRequest, BuildResult
-from corten.build.stages import Recipe, StageRuns
-from corten.build.steps.base import State
+from corten.build.stages import Recipe, StageDone, StageRuns
 from corten.build.watch import UNWATCHED, Watcher
 from corten.errors import Invalid
 
@@ -60,10 +59,10 @@ class Builder:
                 _, total = recipe.step_numbers()
                 for number, instruction in enumerate(recipe.program.meta_args, 1):
                     progress.stream(f"Step {number}/{total} : {instruction}\n")
-                state = await runs.run()
+                done = await runs.run()
         finally:
             os.rmdir(empty)
-        return self._finish(request, recipe, state, progress)
+        return self._finish(request, recipe, done, progress)
 
     def plan(self, request: BuildRequest) -> Recipe:
         """Parse, and find what the target needs.  Nothing is fetched or run."""
@@ -82,7 +81,8 @@ class Builder:
             graph = replace(graph, stages=tuple(stages))
         return Recipe(program, graph, scope, tuple(warning.message for warning in dockerfile.warnings))
 
-    def _finish(self, request: BuildRequest, recipe: Recipe, state: State, progress: Progress) -> BuildResult:
+    def _finish(self, request: BuildRequest, recipe: Recipe, done: StageDone, progress: Progress) -> BuildResult:
+        state = done.state
         image_id = state.image_id
         if not image_id:
             # docker: FROM scratch alone makes no image
@@ -93,7 +93,7 @@ class Builder:
             progress.stream(f"{warnings[-1]}\n")
         progress.aux({"ID": image_id})
         progress.stream(f"Successfully built {short(image_id)}\n")
-        return BuildResult(image_id, state.image(), state.chain, state.diff_ids, tuple(warnings))
+        return BuildResult(image_id, state.image(), state.chain, state.diff_ids, tuple(warnings), done.base_layers)
 
 
 def _settled(request: BuildRequest) -> BuildRequest:

@@ -17,6 +17,7 @@ from corten.build.cachemounts import CacheMounts
 from corten.build.context import SourceTree
 from corten.build.dockerfile.failures import DockerfileError, Location, excerpt
 from corten.build.dockerfile.instructions import Copy, Program, Run, Workdir
+from corten.build.failures import StepFailed
 from corten.build.graph import ConfigOp, Graph, Origin, StagePlan, Vertex
 from corten.build.lower import LoweredStage, lower_stage
 from corten.build.output import Outputs, StageOutput, StepOutput, short
@@ -57,6 +58,7 @@ class StageDone:
 
     state: State
     args: Mapping[str, str | None] = field(default_factory=dict)
+    base_layers: int = 0
 
 
 @dataclass(slots=True)
@@ -108,8 +110,8 @@ class StageRuns:
         self._cache_images: list[CacheImage] = []
         self._group: asyncio.TaskGroup | None = None
 
-    async def run(self) -> State:
-        """Every needed stage; the target's state.  The first failure stops the rest."""
+    async def run(self) -> StageDone:
+        """Every needed stage; the target.  The first failure stops the rest."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -118,7 +120,7 @@ class StageRuns:
                     self._start(index)
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
-        return self._tasks[self._graph.target].result().state
+        return self._tasks[self._graph.target].result()
 
     def _start(self, index: int) -> asyncio.Task[StageDone]:
         assert self._group is not None
@@ -202,7 +204,7 @@ class StageRuns:
             state = await self._one(plan, vertex, state, cache, StepOutput(out, watched), watched)
             if not vertex.is_trigger or vertex is triggers[-1]:
                 out.stream(f" ---> {short(state.image_id)}\n")
-        return StageDone(state, lowered.args)
+        return StageDone(state, lowered.args, len(base.state.diff_ids))
 
     async def _base(self, plan: StagePlan, out: StageOutput) -> StageDone:
         if plan.base.stage is not None:
@@ -291,7 +293,7 @@ def _told(watched: WatchedStep) -> Iterator[None]:
     try:
         yield
     except CortenError as failure:
-        watched.done(failure.message)
+        watched.done(failure.process_message if isinstance(failure, StepFailed) else failure.message)
         raise
     watched.done()
 

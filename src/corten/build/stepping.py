@@ -31,13 +31,15 @@ async def take_step(
     """The state after ``vertex``.  ``place`` names the step from build to build, to explain misses."""
     step = STEPS[type(vertex.op)]
     with ExitStack() as stack:
-        inputs = await step.inputs(kitchen, state, vertex, stack, out)
+        inputs = _dated(await step.inputs(kitchen, state, vertex, stack, out), kitchen.request.source_date_epoch)
         hit = cache.lookup(state, inputs)
         if hit is not None:
             out.cached()
+            if kitchen.request.explain:
+                out.explain(f"Cache hit: {hit.why}")
             return _replayed(kitchen, vertex, state, inputs, cache, hit)
         if kitchen.request.explain:
-            out.stream(f" ---> Cache miss: {cache.explain(place, state, inputs)}\n")
+            out.explain(f"Cache miss: {cache.explain(place, state, inputs)}")
         container = _announce(out) if isinstance(vertex.op, ConfigOp | WorkdirOp) else ""
         layer: Layer | None = None
         if await step.is_needed(kitchen, state, vertex):
@@ -49,6 +51,13 @@ async def take_step(
     if container and kitchen.request.remove:
         out.stream(f" ---> Removed intermediate container {container}\n")
     return after
+
+
+def _dated(inputs: Inputs, epoch: int | None) -> Inputs:
+    """A fixed time shows in the files and the history: what was made without it is something else."""
+    if epoch is None:
+        return inputs
+    return replace(inputs, parts={**inputs.parts, "source date epoch": str(epoch)})
 
 
 def _announce(out: Progress) -> str:
@@ -92,7 +101,7 @@ async def _make_layer(
         kept = True
         return layer
     except StepFailed as failure:
-        failure.before = state.chain
+        failure.before, failure.image = state.chain, state.image_id
         if kitchen.request.keep_failed:
             failure.snapshot, kept = key, True
         raise

@@ -76,7 +76,15 @@ class RunStep:
                 out.stream(f" ---> Removed intermediate container {short(container_id)}\n")
             command = " ".join(op.args)
             message = f"The command '{command}' returned a non-zero code: {status}"
-            raise StepFailed(message, vertex.location, status=status, command=command)
+            raise StepFailed(
+                message,
+                vertex.location,
+                status=status,
+                command=command,
+                env=op.env,
+                cwd=op.cwd,
+                user=op.user,
+            )
         if request.remove or request.force_remove:
             out.stream(f" ---> Removed intermediate container {short(container_id)}\n")
 

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 # Operations that are cancelled when the client goes away.
 STREAMS = frozenset(
     {
+        "build_grpc",
+        "build_session",
         "build_start",
         "container_attach",
         "container_attach_websocket",

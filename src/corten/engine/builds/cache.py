@@ -3,6 +3,9 @@
 Owns: the facts of kind ``build-cache`` and the directories of cache mounts.  The layers that records name belong to the
 images; a record whose layer is gone is no hit and goes with the next prune.
 
+Layers that no image has are kept for a week after their last use (kept_layers() tells the collector): the stages of a
+multi-stage build are such.
+
 A use is counted in memory and written down when the build ends: a lookup must not cost a transaction.
 """
 
@@ -23,6 +26,7 @@ from corten.store.tree import count_tree
 
 KIND = "build-cache"
 REGULAR, MOUNT = "regular", "exec.cachemount"
+KEPT_SECONDS = 7 * 24 * 3600.0
 PRUNE_FILTERS = frozenset({"until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"})
 
 
@@ -39,6 +43,8 @@ class Entry:
     uses: int
     is_shared: bool
     keys: tuple[str, ...] = ()
+    chain: str = ""
+    in_use: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A row of ``BuildCache``."""
@@ -47,7 +53,7 @@ class Entry:
             "Parents": None,
             "Type": self.type,
             "Description": self.description,
-            "InUse": False,
+            "InUse": self.in_use,
             "Shared": self.is_shared,
             "Size": self.size,
             "CreatedAt": times.rfc3339(self.created),
@@ -111,10 +117,20 @@ class Sources:
 class BuildCache:
     """All that the cache holds."""
 
-    def __init__(self, facts: Facts, mounts: Path, chains: Callable[[], set[str]]) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        mounts: Path,
+        chains: Callable[[], set[str]],
+        *,
+        exists: Callable[[str], bool] = lambda _: True,
+        in_use: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._facts = facts
         self._mounts = mounts
         self._chains = chains
+        self._exists = exists
+        self._in_use = in_use
 
     def entries(self) -> list[Entry]:
         """The least recently used first."""
@@ -128,6 +144,8 @@ class BuildCache:
             if chain := fact["body"].get("chain"):
                 by_chain.setdefault(str(chain), []).append((key, fact))
         for chain, found in by_chain.items():
+            if not self._exists(chain):
+                continue  # went with its image: no hit any more, and no bytes
             facts = [fact for _, fact in found]
             yield Entry(
                 id=chain.removeprefix("sha256:")[:25],
@@ -139,6 +157,7 @@ class BuildCache:
                 uses=sum(fact["uses"] for fact in facts),
                 is_shared=chain in held,
                 keys=tuple(key for key, _ in found),
+                chain=chain,
             )
 
     def _directories(self) -> Iterator[Entry]:
@@ -147,7 +166,14 @@ class BuildCache:
         for path in sorted(self._mounts.iterdir()):
             used = path.stat().st_mtime
             size, _ = count_tree(path)
-            yield Entry(path.name[:25], MOUNT, f"cache mount {path.name[:12]}", size, used, used, 1, False)
+            description, in_use = f"cache mount {path.name[:12]}", self._in_use(path.name)
+            yield Entry(path.name[:25], MOUNT, description, size, used, used, 1, False, in_use=in_use)
+
+    def kept_layers(self) -> set[str]:
+        """The chain IDs of layers that a collection spares."""
+        since = time.time() - KEPT_SECONDS
+        facts = self._facts.items(KIND).values()
+        return {str(fact["body"]["chain"]) for fact in facts if fact["body"].get("chain") and fact["used"] > since}
 
     def prune(self, filters: Filters, *, all: bool, keep: int, ceiling: int, floor: int) -> tuple[list[str], int]:
         """Forget the least recently used; ids and bytes.  Without ``all`` what images share stays known.
@@ -155,7 +181,11 @@ class BuildCache:
         ``keep`` bytes are left in any case; with ``ceiling`` or ``floor`` only as much goes as that takes.
         """
         wanted = _Wanted(filters)
-        chosen = [entry for entry in self.entries() if wanted.keeps(entry) and (all or not entry.is_shared)]
+        chosen = [
+            entry
+            for entry in self.entries()
+            if wanted.keeps(entry) and (all or not entry.is_shared) and not entry.in_use
+        ]
         total = sum(entry.size for entry in self.entries() if not entry.is_shared)
         free = shutil.disk_usage(self._facts_root()).free
         gone, reclaimed = [], 0
@@ -165,7 +195,7 @@ class BuildCache:
                 break
             if (ceiling or floor) and left <= (ceiling or left) and free + reclaimed >= floor:
                 break
-            self._forget(entry)
+            self.forget(entry)
             gone.append(entry.id)
             reclaimed += 0 if entry.is_shared else entry.size
         if all and not filters and not keep and not ceiling and not floor:
@@ -175,7 +205,8 @@ class BuildCache:
     def _facts_root(self) -> Path:
         return self._mounts if self._mounts.is_dir() else self._mounts.parent
 
-    def _forget(self, entry: Entry) -> None:
+    def forget(self, entry: Entry) -> None:
+        """Forget one entry; the bytes of a layer go with the next collection."""
         if entry.type == MOUNT:
             for path in self._mounts.glob(f"{entry.id}*"):
                 shutil.rmtree(path, ignore_errors=True)
@@ -210,7 +241,7 @@ class _Wanted:
             return False
         if "private" in filters and entry.is_shared == filters.flag("private", True):
             return False
-        if "inuse" in filters and filters.flag("inuse", True):
+        if "inuse" in filters and entry.in_use != filters.flag("inuse", True):
             return False
         return (
             filters.prefix("id", entry.id)

@@ -42,25 +42,37 @@ class Contexts:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
-    async def receive(self, options: BuildOptions, body: Body | None, workspace: Path, progress: Progress) -> Context:
-        """What the request says to build from.  Raises Invalid and Internal in dockerd's words."""
+    async def receive(
+        self,
+        options: BuildOptions,
+        body: Body | None,
+        workspace: Path,
+        progress: Progress,
+        own: Context | None = None,
+    ) -> Context:
+        """What the request says to build from.  Raises Invalid and Internal in dockerd's words.
+
+        ``own`` is a Dockerfile that came apart from the context.
+        """
         directory = workspace / "context"
         directory.mkdir(mode=0o700)
         if not options.remote:
             await self._unpack(body, directory, workspace)
-            return _locate(directory, options.dockerfile)
+            return _with(directory, own, options)
         remote = await fetch(options.remote, workspace, progress)
-        return await self._from_remote(remote, options, directory, workspace)
+        return await self._from_remote(remote, options, directory, own)
 
-    async def _from_remote(self, remote: Remote, options: BuildOptions, directory: Path, workspace: Path) -> Context:
+    async def _from_remote(
+        self, remote: Remote, options: BuildOptions, directory: Path, own: Context | None
+    ) -> Context:
         if remote.directory is not None:
-            return _locate(remote.directory, options.dockerfile)
+            return _with(remote.directory, own, options)
         if remote.text is not None:
             return Context(directory, _text(remote.text, DEFAULT_DOCKERFILE), DEFAULT_DOCKERFILE)
         if remote.archive is None:
             raise Internal(f"nothing came of the remote context {options.remote}")
         await self._apply(remote.archive, directory)
-        return _locate(directory, options.dockerfile)
+        return _with(directory, own, options)
 
     async def _unpack(self, body: Body | None, directory: Path, workspace: Path) -> None:
         """Keep the tar first, then unpack: a client that goes away in between leaves nothing behind."""
@@ -81,6 +93,10 @@ class Contexts:
         _check(applied)
 
 
+def _with(directory: Path, own: Context | None, options: BuildOptions) -> Context:
+    return Context(directory, own.dockerfile, own.name) if own else locate(directory, options.dockerfile)
+
+
 async def _nothing() -> Body:
     return
     yield b""
@@ -92,7 +108,7 @@ def _check(applied: Applied) -> None:
         raise Invalid(f"invalid build context: {name!r} is a hard link to {target!r}, which is not in it")
 
 
-def _locate(directory: Path, name: str) -> Context:
+def locate(directory: Path, name: str) -> Context:
     """The Dockerfile, looked for inside the context only, whatever links are in it."""
     # docker: `dockerfile` will do where nobody named one.
     names = (name, "dockerfile") if name == DEFAULT_DOCKERFILE else (name,)

@@ -38,8 +38,9 @@ _RED, _PLAIN = b"\x1b[91m", b"\x1b[0m"
 class StepExecutor:
     """The Executor port of the builder, for one build: its networks live as long as it does."""
 
-    def __init__(self, ground: Ground, steps: Path) -> None:
+    def __init__(self, ground: Ground, steps: Path, *, colours: bool = True) -> None:
         self._ground = ground
+        self._colours = colours
         self._steps = steps
         self._bundles: list[Path] = []
         self._sandboxes = Sandboxes(ground)
@@ -73,7 +74,7 @@ class StepExecutor:
             await self._sandboxes.join(record, lent, task)
             with await task.attach(stdin=False, stdout=True, stderr=True) as stream:
                 await task.start()
-                await _pump(stream, output)
+                await _pump(stream, output, colours=self._colours)
             ending = await task.wait()
             has_ended = True
             return ending.status
@@ -81,13 +82,14 @@ class StepExecutor:
             await asyncio.shield(_end(task, has_ended=has_ended))
 
 
-async def _pump(stream: socket.socket, output: Callable[[bytes], None]) -> None:
-    """Hand on what the process says until it has nothing more to say."""
+async def _pump(stream: socket.socket, output: Callable[[bytes], None], *, colours: bool) -> None:
+    """Hand on what the process says until it has nothing more to say; the classic builder shows stderr in red."""
     loop = asyncio.get_running_loop()
     decoder = framing.Decoder()
     while data := await loop.sock_recv(stream, READ_SIZE):
         for frame in decoder.feed(data):
-            output(_RED + frame.data + _PLAIN if frame.stream == framing.STDERR else frame.data)
+            is_red = colours and frame.stream == framing.STDERR
+            output(_RED + frame.data + _PLAIN if is_red else frame.data)
 
 
 async def _end(task: Task, *, has_ended: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from corten.errors import Internal
@@ -37,6 +38,11 @@ class BuildOptions:
     ulimits: tuple[Mapping[str, Any], ...] = ()
     cgroup_parent: str = ""
     credentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # What POST /build has no parameter for; BuildKit's clients ask for it.
+    named_contexts: Mapping[str, str | Path] = field(default_factory=dict)
+    no_cache_filter: tuple[str, ...] = ()
+    entitlements: frozenset[str] = frozenset()
+    apply_ignore: bool = True
 
 
 class BuildFailed(Internal):

@@ -5,10 +5,11 @@ Owns: nothing but the translation.  For RUN read executor.py, for the cache cach
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from corten.build.ports import BaseImage, DiffResult, Progress
+from corten.distribution.model import Credentials
 from corten.engine.images import credentials as auth
 from corten.engine.images.ground import ImageGround
 from corten.engine.images.pull import Puller
@@ -20,14 +21,26 @@ from corten.store.images import ImageRecord
 from corten.store.snapshots.base import Snapshots, Usage
 from corten.store.workers import Workers
 
+Keys = Callable[[str], Awaitable[Credentials]]
+"""Who we are to a registry."""
+
+
+def keys_of(credentials: Mapping[str, Mapping[str, Any]]) -> Keys:
+    """Those of X-Registry-Config."""
+
+    async def find(registry: str) -> Credentials:
+        return auth.select(credentials, registry)
+
+    return find
+
 
 class BaseImages:
     """ImageSource: what FROM and COPY --from name; pulled with the credentials that came with the build."""
 
-    def __init__(self, ground: ImageGround, puller: Puller, credentials: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, ground: ImageGround, puller: Puller, keys: Keys) -> None:
         self._ground = ground
         self._puller = puller
-        self._credentials = credentials
+        self._keys = keys
 
     async def resolve(self, name: str, platform: str | None, *, pull: bool, progress: Progress) -> BaseImage:
         """The image, here already or pulled now."""
@@ -52,7 +65,7 @@ class BaseImages:
 
     async def _pulled(self, name: str, platform: Platform | None, progress: Progress) -> ImageRecord:
         reference = Reference.parse(name)
-        who = auth.select(self._credentials, reference.registry)
+        who = await self._keys(reference.registry)
         await self._puller.pull(reference, platform, who, _Told(progress))
         return self._ground.images.find(str(reference))
 

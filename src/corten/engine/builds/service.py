@@ -5,6 +5,7 @@ for RUN executor.py, for contexts contexts.py.
 
     <builds>/work/<id>/      context, spooled tar, scratch files of one build; emptied at start
     <builds>/mounts/         cache mounts (build/cachemounts.py)
+    <builds>/clients/        directories of clients (directories.py)
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from corten.build.solve import Builder
 from corten.build.tree import DetachedTrees
 from corten.engine.builds.cache import BuildCache, Sources, StepRecords
 from corten.engine.builds.contexts import Context, Contexts
+from corten.engine.builds.directories import Directories
 from corten.engine.builds.executor import StepExecutor, sweep
 from corten.engine.builds.options import BuildFailed, BuildOptions
-from corten.engine.builds.ports import BaseImages, BuiltImages, StepLayers
+from corten.engine.builds.ports import BaseImages, BuiltImages, StepLayers, keys_of
+from corten.engine.builds.visit import Visit
 from corten.engine.containers.ground import Ground
 from corten.engine.images.ground import ImageGround
 from corten.engine.images.pull import Puller
@@ -50,16 +53,24 @@ class BuildService:
     def __init__(self, ground: Ground, images: ImageGround, puller: Puller, shelf: ImageShelf, facts: Facts) -> None:
         root = images.layout.builds
         self._ground = ground
-        self._images = images
-        self._puller = puller
+        self.images = images
+        self.puller = puller
         self._shelf = shelf
         self._work, self._mounts = root / "work", root / "mounts"
         self._steps = ground.settings.exec_root / "steps"
-        self._contexts = Contexts(images.workers)
+        self.contexts = Contexts(images.workers)
+        self.directories = Directories(root / "clients")
         self._records = StepRecords(facts)
-        self._cache = BuildCache(facts, self._mounts, lambda: {str(chain) for chain in shelf.chains()})
         self._cache_mounts = CacheMounts(self._mounts)
+        self.cache = BuildCache(
+            facts,
+            self._mounts,
+            lambda: {str(chain) for chain in shelf.chains()},
+            exists=images.snapshots.exists,
+            in_use=self._cache_mounts.is_used,
+        )
         self._running: dict[str, asyncio.Task[str]] = {}
+        self._guests = 0
 
     async def open(self) -> None:
         """End what a killed daemon left behind, and make the directories."""
@@ -92,7 +103,7 @@ class BuildService:
     @property
     def is_busy(self) -> bool:
         """A build runs."""
-        return bool(self._running)
+        return bool(self._running or self._guests)
 
     def cancel(self, build_id: str) -> None:
         """Stop a build by the id that its client gave it."""
@@ -103,13 +114,15 @@ class BuildService:
 
     def usage(self) -> list[dict[str, Any]]:
         """What the cache holds, a row each."""
-        return [entry.to_json() for entry in self._cache.entries()]
+        return [entry.to_json() for entry in self.cache.entries()]
 
     def prune(
         self, filters: Filters, *, all: bool = False, keep: int = 0, ceiling: int = 0, floor: int = 0
     ) -> tuple[list[str], int]:
         """Forget what the cache holds; ids and bytes."""
-        gone, reclaimed = self._cache.prune(filters, all=all, keep=keep, ceiling=ceiling, floor=floor)
+        gone, reclaimed = self.cache.prune(filters, all=all, keep=keep, ceiling=ceiling, floor=floor)
+        if not (filters or keep or ceiling or floor):
+            reclaimed += self.directories.clear()
         self._ground.events.publish("builder", "prune", "", {"reclaimed": str(reclaimed)})
         return gone, reclaimed
 
@@ -117,37 +130,50 @@ class BuildService:
         self, options: BuildOptions, tags: list[Reference], body: AsyncIterator[bytes] | None, progress: Progress
     ) -> str:
         with self._workspace() as workspace:
-            context = await self._contexts.receive(options, body, workspace, progress)
-            result = await self._solve(options, context, workspace, progress)
+            context = await self.contexts.receive(options, body, workspace, progress)
+            try:
+                result = await self.make(options, context, workspace, Visit(progress, keys_of(options.credentials)))
+            except StepFailed as failure:
+                raise BuildFailed(failure.message, failure.status, hint=failure.hint) from None
         for tag in tags:
-            self._images.give_name(Digest.parse(result.image_id), tag)
+            self.images.give_name(Digest.parse(result.image_id), tag)
             progress.stream(f"Successfully tagged {tag.familiar()}\n")
         return result.image_id
 
-    async def _solve(self, options: BuildOptions, context: Context, workspace: Path, progress: Progress) -> BuildResult:
-        executor = StepExecutor(self._ground, self._steps)
-        platforms = Platforms(str(host()), str(host()))
-        builder = Builder(self._ports(options, executor, workspace), platforms, self._cache_mounts)
+    @contextlib.contextmanager
+    def guest(self) -> Iterator[Path]:
+        """A workspace for a build that somebody else directs (buildkit/); nothing is collected meanwhile."""
+        self._guests += 1
         try:
-            return await builder.build(_request(options, context), progress)
-        except StepFailed as failure:
-            raise BuildFailed(failure.message, failure.status, hint=failure.hint) from None
+            with self._workspace() as workspace:
+                yield workspace
+        finally:
+            self._guests -= 1
+
+    async def make(self, options: BuildOptions, context: Context, workspace: Path, visit: Visit) -> BuildResult:
+        """Build what was received.  Raises StepFailed where a RUN ends with a status."""
+        executor = StepExecutor(self._ground, self._steps, colours=visit.is_classic)
+        platforms = Platforms(str(host()), str(host()))
+        builder = Builder(self._ports(options, executor, workspace, visit), platforms, self._cache_mounts)
+        request = replace(_request(options, context), secrets=visit.secrets)
+        try:
+            return await builder.build(request, visit.progress, visit.watcher)
         finally:
             self._records.flush()
             await asyncio.shield(executor.close())
 
-    def _ports(self, options: BuildOptions, executor: StepExecutor, workspace: Path) -> Ports:
+    def _ports(self, options: BuildOptions, executor: StepExecutor, workspace: Path, visit: Visit) -> Ports:
         scratch, private = workspace / "scratch", workspace / "private"
         for path in (scratch, private):
             path.mkdir(mode=0o700)
         return Ports(
-            images=BaseImages(self._images, self._puller, options.credentials),
-            snapshots=self._images.snapshots,
+            images=BaseImages(self.images, self.puller, visit.keys),
+            snapshots=self.images.snapshots,
             trees=DetachedTrees(),
             executor=executor,
-            layers=StepLayers(self._images.snapshots, self._images.workers),
+            layers=StepLayers(self.images.snapshots, self.images.workers),
             cache=self._sources(options.cache_from),
-            sink=BuiltImages(self._images),
+            sink=BuiltImages(self.images),
             scratch=scratch,
             mounts=self._mounts,
             private=private,
@@ -161,7 +187,7 @@ class BuildService:
         chains: set[str] = set()
         for name in names:
             with contextlib.suppress(CortenError):
-                record = self._images.images.find(name)
+                record = self.images.images.find(name)
                 images.update(str(each.id) for each in (record, *self._shelf.parents(record)))
                 chains.update(str(chain) for chain in chain_ids(record.config.diff_ids))
         return Sources(self._records, images, chains)
@@ -174,7 +200,7 @@ class BuildService:
             yield path
         finally:
             # Twenty thousand files of a context are deleted while nobody waits.
-            Trash(self._images.layout.trash).take(path)
+            Trash(self.images.layout.trash).take(path)
 
 
 def _tags(names: tuple[str, ...]) -> list[Reference]:
@@ -214,4 +240,8 @@ def _request(options: BuildOptions, context: Context) -> BuildRequest:
         resources=options.resources,
         ulimits=options.ulimits,
         cgroup_parent=options.cgroup_parent,
+        named_contexts=options.named_contexts,
+        no_cache_filter=options.no_cache_filter,
+        entitlements=options.entitlements,
+        apply_ignore=options.apply_ignore,
     )

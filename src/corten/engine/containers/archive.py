@@ -95,7 +95,7 @@ def pack(ground: Ground, live: Live, path: str) -> AsyncIterator[bytes]:
         with _told(live, path), rootview.at(ground, live, path) as (root, inside):
             tarout.write_tree(pipe, root, inside, _base(path), follow=_follows(path))
 
-    return _stream(work)
+    return streamed(work)
 
 
 def export(ground: Ground, live: Live) -> AsyncIterator[bytes]:
@@ -106,7 +106,7 @@ def export(ground: Ground, live: Live) -> AsyncIterator[bytes]:
         with rootview.detached(mounts) as root:
             tarout.write_tree(pipe, root, "/", "")
 
-    return _stream(work)
+    return streamed(work)
 
 
 def _readonly_view(ground: Ground, live: Live) -> list[Mount]:
@@ -118,7 +118,8 @@ def _readonly_view(ground: Ground, live: Live) -> list[Mount]:
     return [Mount("overlay", "overlay", ("ro", f"lowerdir={layers}"))]
 
 
-async def _stream(work: Callable[[BytePipe], None]) -> AsyncIterator[bytes]:
+async def streamed(work: Callable[[BytePipe], None]) -> AsyncIterator[bytes]:
+    """What ``work`` writes in a thread, as the loop wants it."""
     pipe = BytePipe(asyncio.get_running_loop())
     running = asyncio.ensure_future(asyncio.to_thread(pipe.run, work))
     try:

@@ -258,10 +258,18 @@ def _extra_host(ground: Ground, text: str, endpoints: Sequence[Endpoint]) -> tup
     for endpoint in endpoints:
         if endpoint.gateway4 is not None:
             return name, str(endpoint.gateway4)
+    found = host_gateway(ground)
+    if not found:
+        raise Invalid("unable to derive the IP value for host-gateway")
+    return name, found
+
+
+def host_gateway(ground: Ground) -> str:
+    """The host as containers of the default bridge reach it; "" where there is none."""
+    if ground.settings.host_gateway_ip:
+        return ground.settings.host_gateway_ip
     try:
         gateway = ground.networking.get("bridge").subnets(4)[0].gateway
     except (CortenError, IndexError):
         gateway = None
-    if gateway is None:
-        raise Invalid("unable to derive the IP value for host-gateway")
-    return name, str(gateway)
+    return str(gateway) if gateway is not None else ""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from corten.server.request import Handler
 from corten.server.routes import (
     build,
+    buildkit,
     container_streams,
     containers,
     distribution,
@@ -34,6 +35,7 @@ TABLES: tuple[Mapping[str, Handler], ...] = (
     images.HANDLERS,
     distribution.HANDLERS,
     build.HANDLERS,
+    buildkit.HANDLERS,
     networks.HANDLERS,
     volumes.HANDLERS,
     usage.HANDLERS,

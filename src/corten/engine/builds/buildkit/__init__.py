@@ -1,0 +1,1 @@
+"""BuildKit's builds on our builder: options, contexts, secrets and exports of the clients' sessions."""

@@ -1,0 +1,180 @@
+"""The workshop behind BuildKit's API: our builder, our store, told in BuildKit's words.
+
+Owns the course of one build: gather the files (sources.py), make the image (../service.py), and tell.  For exports read
+exports.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import os
+import platform as machine
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from corten import __version__
+from corten.build.failures import StepFailed
+from corten.buildkit.board import Board
+from corten.buildkit.filesync.send import describe
+from corten.buildkit.grpc.status import RpcFailed
+from corten.buildkit.messages.control import Exporter, PruneRequest, UsageRecord
+from corten.buildkit.messages.session import Stat
+from corten.buildkit.messages.shared import BuildkitVersion, Platform, WorkerRecord
+from corten.buildkit.sessions import Session, Sessions
+from corten.buildkit.workshop import Built, Order
+from corten.distribution.model import NOBODY, Credentials
+from corten.engine.builds.buildkit import options, questions
+from corten.engine.builds.buildkit.exports import Exports
+from corten.engine.builds.buildkit.secrets import SessionSecrets
+from corten.engine.builds.buildkit.sources import Gathering, Sources
+from corten.engine.builds.buildkit.usage import pruned, records
+from corten.engine.builds.ports import BaseImages, Keys
+from corten.engine.builds.service import BuildService
+from corten.engine.builds.visit import Visit
+from corten.errors import Invalid, NotFound
+from corten.kernel.paths import Root
+from corten.spec.platform import host
+from corten.spec.reference import DEFAULT_REGISTRY
+
+# docker: the name under which clients ask for the hub's credentials.
+_HUB = "registry-1.docker.io"
+CONFIG = "containerimage.config"
+FILE_LIMIT = 8 << 20
+
+
+class Silent:
+    """A build's classic progress, that nobody reads here."""
+
+    def stream(self, text: str) -> None:
+        """Nothing."""
+
+    def log(self, text: str) -> None:
+        """Nothing."""
+
+    def status(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
+        """Nothing."""
+
+    def aux(self, value: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
+class EngineWorkshop:
+    """buildkit.workshop.Workshop on the engine."""
+
+    def __init__(self, builds: BuildService, identity: str, gateway_ip: Callable[[], str]) -> None:
+        self._builds = builds
+        self._identity = identity
+        self._gateway_ip = gateway_ip
+        self._sources = Sources(builds.contexts, builds.directories)
+        self._exports = Exports(builds.images)
+
+    async def build(self, order: Order, board: Board, sessions: Sessions) -> Built:
+        """Gather, build; failures in BuildKit's words."""
+        frontend = options.read(order.frontend, order.options, order.entitlements)
+        session = await sessions.get(order.session)
+        with self._builds.guest() as workspace:
+            async with contextlib.AsyncExitStack() as stack:
+                at = Gathering(frontend, order.inputs, session, sessions, workspace, board, stack, Silent())
+                if frontend.question:
+                    return questions.answer(frontend, await self._sources.definition(at))
+                frontend, context = await self._sources.gather(at)
+                agents = workspace / "agents"
+                agents.mkdir(mode=0o711)
+                secrets = SessionSecrets(session, agents)
+                stack.push_async_callback(secrets.close)
+                visit = Visit(Silent(), keys(session), board, secrets)
+                try:
+                    result = await self._builds.make(frontend.options, context, workspace, visit)
+                except StepFailed as failure:
+                    raise RpcFailed("\n".join(filter(None, (failure.process_message, failure.hint)))) from None
+        return Built(result.image_id, {CONFIG: json.dumps(result.config).encode()})
+
+    async def export(
+        self, built: Built, exporters: Sequence[Exporter], session: str, board: Board, sessions: Sessions
+    ) -> dict[str, str]:
+        """See exports.py."""
+        return await self._exports.export(built, exporters, session, board, sessions)
+
+    async def image_config(self, name: str, platform: str | None, board: Board) -> tuple[str, bytes]:
+        """Resolve an image, pulling it if it lacks."""
+        images = BaseImages(self._builds.images, self._builds.puller, _nobody)
+        with board.step(f"[internal] load metadata for {name}"):
+            found = await images.resolve(name, platform, pull=False, progress=Silent())
+        return found.id, json.dumps(dict(found.config)).encode()
+
+    # -- files of results ----------------------------------------------------------------------------------------
+
+    async def read(self, image_id: str, path: str, offset: int, length: int) -> bytes:
+        """A part of a file."""
+        with self._file(image_id, path) as root, open(root.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            file.seek(max(0, offset))
+            data = file.read(min(length, FILE_LIMIT) if length > 0 else FILE_LIMIT + 1)
+        if len(data) > FILE_LIMIT:
+            raise Invalid(f"{path} is larger than {FILE_LIMIT} bytes")
+        return data
+
+    async def stat(self, image_id: str, path: str) -> Stat:
+        """One file; links are followed."""
+        with self._file(image_id, path) as root:
+            return describe(root, root.realpath(path), os.path.basename(path.rstrip("/")))
+
+    async def list(self, image_id: str, path: str, pattern: str) -> list[Stat]:
+        """A directory's entries."""
+        with self._file(image_id, path) as root:
+            names = sorted(root.list(path or "/"))
+            wanted = [name for name in names if not pattern or fnmatch.fnmatchcase(name, pattern)]
+            return [describe(root, os.path.join(path, name), name) for name in wanted]
+
+    @contextlib.contextmanager
+    def _file(self, image_id: str, path: str) -> Iterator[Root]:
+        with self._exports.root(image_id) as root:
+            try:
+                yield root
+            except FileNotFoundError:
+                raise NotFound(f"open {path}: no such file or directory") from None
+            except OSError as error:
+                raise Invalid(f"open {path}: {error.strerror}") from None
+
+    # -- about itself --------------------------------------------------------------------------------------------
+
+    def worker(self) -> WorkerRecord:
+        """The one worker there is."""
+        here = host()
+        labels = {
+            "org.mobyproject.buildkit.worker.executor": "corten",
+            "org.mobyproject.buildkit.worker.hostname": machine.node(),
+            "org.mobyproject.buildkit.worker.moby.host-gateway-ip": self._gateway_ip(),
+        }
+        return WorkerRecord(
+            self._identity,
+            {name: value for name, value in labels.items() if value},
+            [Platform(here.architecture, here.os, here.variant)],
+            BuildkitVersion("corten", __version__),
+        )
+
+    def usage(self) -> Sequence[UsageRecord]:
+        """What the cache holds."""
+        return records(self._builds.usage())
+
+    def prune(self, request: PruneRequest) -> Sequence[UsageRecord]:
+        """Forget what the cache holds."""
+        return pruned(self._builds, request)
+
+
+def keys(session: Session) -> Keys:
+    """Who the client is to a registry."""
+
+    async def find(registry: str) -> Credentials:
+        username, secret = await session.credentials(_HUB if registry == DEFAULT_REGISTRY else registry)
+        if not secret:
+            return NOBODY
+        # docker: without a user the secret is an identity token.
+        return Credentials(username=username, password=secret) if username else Credentials(identity_token=secret)
+
+    return find
+
+
+async def _nobody(registry: str) -> Credentials:
+    return NOBODY

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from corten.kernel import flags
+from corten.kernel.overlay import lower_directories
 from corten.runtime import rootfs
 from corten.runtime.mount_options import MountOptions
-from corten.kernel.overlay import lower_directories
 from corten.spec.runtime import Spec
 
 

@@ -15,14 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from corten import __version__
+from corten.buildkit.service import BuildKit
 from corten.daemon.config import Config
 from corten.distribution.client import Distribution
 from corten.distribution.model import RegistryConfig
 from corten.engine.background import Background
+from corten.engine.budget.model import Limits
+from corten.engine.budget.service import BudgetService
+from corten.engine.budget.survey import Surveyor
+from corten.engine.budget.uses import Uses
+from corten.engine.builds.buildkit.workshop import EngineWorkshop
 from corten.engine.builds.service import BuildService
 from corten.engine.commits import Commits
 from corten.engine.containers.ground import Ground, Settings
 from corten.engine.containers.live import Roster
+from corten.engine.containers.networking import host_gateway
 from corten.engine.containers.options import Defaults
 from corten.engine.containers.service import ContainerService
 from corten.engine.engine import Engine
@@ -152,32 +159,48 @@ async def open_services(
     puller = Puller(image_ground)
     builds = BuildService(ground, image_ground, puller, shelf, store.facts)
     await builds.open()
-    keeper = Keeper(
-        Collector(store.layout, store.content, store.snapshots, store.images, Leases(store.database)),
-        lambda: builds.is_busy or image_ground.holds.is_busy,
-    )
+    collector = Collector(store.layout, store.content, store.snapshots, store.images, Leases(store.database))
+    keeper = Keeper(collector, lambda: builds.is_busy or image_ground.holds.is_busy, builds.cache.kept_layers)
     keeper.open()
     stack.callback(keeper.close)
     image_service = ImageService(image_ground, shelf, puller, keeper.soon)
+    surveyor = make_surveyor(store, ground, image_ground, builds, collector)
+    limits = Limits(config.disk_budget, config.disk_free_floor, config.disk_young)
+    budget = BudgetService(limits, surveyor, containers, image_service, builds, keeper)
+    budget.open()
+    stack.push_async_callback(budget.close)
     volume_service = VolumeService(ground.volumes, ground.events)
     options = WatchOptions(config.watch_interval, config.watch_grace, config.registry_config)
     watch = WatchService(ground, containers, image_ground, puller, store.facts, options)
     await watch.open()
     stack.push_async_callback(watch.close)
+    facts = system_facts(config, store.facts)
     return Engine(
         containers=containers,
         execs=ExecService(ground),
         images=image_service,
         commits=Commits(ground, containers, image_service),
         builds=builds,
+        buildkit=BuildKit(EngineWorkshop(builds, facts.id, lambda: host_gateway(ground))),
         networks=NetworkService(ground.networking, containers, ground.events),
         volumes=volume_service,
         events=ground.events,
-        system=System(ground, system_facts(config, store.facts), lambda: len(store.images.ids())),
+        system=System(ground, facts, lambda: len(store.images.ids())),
         usage=Usage(image_service, containers, volume_service, builds),
         upkeep=make_upkeep(store, ground),
+        budget=budget,
         watch=watch,
     )
+
+
+def make_surveyor(
+    store: Store, ground: Ground, images: ImageGround, builds: BuildService, collector: Collector
+) -> Surveyor:
+    """Who knows what takes the disk, and since when it was not used."""
+    uses = Uses(
+        store.facts, lambda name: str(store.images.find(name).id), lambda id: ground.roster.find(id).record.image_id
+    )
+    return Surveyor(ground, images, builds.cache, collector, uses)
 
 
 def make_upkeep(store: Store, ground: Ground) -> Upkeep:
@@ -236,6 +259,7 @@ def settings(config: Config) -> Settings:
         shm_size=config.default_shm_size,
         ipc_mode=config.default_ipc_mode,
         cgroupns_mode=config.default_cgroupns_mode or "private",
+        userns_mode="auto" if config.userns_default == "auto" else "",
         ulimits=tuple(config.default_ulimits.values()),
         init=config.init,
     )

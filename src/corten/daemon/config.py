@@ -50,12 +50,16 @@ class Config:
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
     storage_driver: str = ""
+    disk_budget: int = 0  # bytes that images, layers, cache, logs and dead containers may take; 0: no limit
+    disk_free_floor: int = 0  # bytes that shall be free
+    disk_young: float = 600.0  # what was used so recently is never removed for the budget
     log_driver: str = "json-file"
     log_opts: Mapping[str, str] = field(default_factory=dict)
     default_ulimits: Mapping[str, Any] = field(default_factory=dict)
     default_shm_size: int = 64 << 20
     default_ipc_mode: str = "private"
     default_cgroupns_mode: str = ""
+    userns_default: str = "host"
     cgroup_parent: str = "/corten"
     init: bool = False
     seccomp_profile: str = ""
@@ -95,7 +99,7 @@ def _arguments() -> argparse.ArgumentParser:
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="URL")
     add("--registry-config", type=Path, metavar="FILE", help="docker config.json with the daemon's own credentials")
     _watch_arguments(parser)
-    add("-s", "--storage-driver")
+    _storage_arguments(parser)
     add("--shutdown-timeout", type=int, metavar="SECONDS")
     add("--live-restore", action="store_true", default=None, help="always so: containers outlive the daemon")
     add("--max-concurrent-downloads", type=int)
@@ -126,6 +130,14 @@ def _network_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host-gateway-ip")
 
 
+def _storage_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-s", "--storage-driver")
+    add("--disk-budget", type=size, metavar="SIZE", help="what images, cache, logs and dead containers may take")
+    add("--disk-free-floor", type=size, metavar="SIZE", help="what shall be free; the least recently used goes first")
+    add("--disk-young", type=seconds, metavar="DURATION", help="what was used so recently stays (default 10m)")
+
+
 def _watch_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--watch-interval", type=seconds, metavar="DURATION", help="how often followed tags are looked at; 0: never")
@@ -142,6 +154,7 @@ def _container_arguments(parser: argparse.ArgumentParser) -> None:
     add("--default-shm-size", type=size)
     add("--default-ipc-mode", choices=("private", "shareable"))
     add("--default-cgroupns-mode", choices=("private", "host"))
+    add("--userns-default", choices=("host", "auto"), help="user namespaces of containers that name no mode")
     add("--cgroup-parent")
     add("--init", action="store_true", default=None)
     add("--seccomp-profile", metavar="FILE")
@@ -162,7 +175,8 @@ _FILE_NAMES = {
 }
 _LISTS = frozenset({"labels", "dns", "dns_search", "dns_opts", "insecure_registries", "registry_mirrors"})
 _PATHS = frozenset({"data_root", "exec_root", "pidfile", "watch_token_file", "registry_config"})
-_DURATIONS = frozenset({"watch_interval", "watch_grace"})
+_DURATIONS = frozenset({"watch_interval", "watch_grace", "disk_young"})
+_SIZES = frozenset({"default_shm_size", "disk_budget", "disk_free_floor"})
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, bool]:
@@ -232,7 +246,7 @@ def _file_value(name: str, key: str, value: Any) -> Any:
         if not isinstance(value, list):
             raise Invalid(f"{key} in the configuration file must be a list")
         return tuple(value)
-    if name == "default_shm_size":
+    if name in _SIZES:
         return size(str(value))
     if isinstance(default, bool | int | Mapping) and not isinstance(value, type(default)):
         raise Invalid(f"{key} in the configuration file must be a {type(default).__name__}")

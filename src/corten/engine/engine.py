@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corten.engine.budget.service import BudgetService
+from corten.buildkit.service import BuildKit
 from corten.engine.builds.service import BuildService
 from corten.engine.commits import Commits
 from corten.engine.containers.service import ContainerService
@@ -30,10 +32,12 @@ class Engine:
     images: ImageService
     commits: Commits
     builds: BuildService
+    buildkit: BuildKit
     networks: NetworkService
     volumes: VolumeService
     events: Events
     system: System
     usage: Usage
     upkeep: Upkeep
+    budget: BudgetService
     watch: WatchService

@@ -112,6 +112,17 @@ class Disposal:
             return gone
         return []
 
+    def drop(self, image: Digest) -> None:
+        """Remove one image with all its names, and no other; raises Conflict if somebody needs it."""
+        if uses := self._shelf.uses(image):
+            raise Conflict(f"container {uses[0].container_id[:12]} is using image {image.short}")
+        record = self._ground.images.get(image)
+        names = [reference.familiar() for reference in (*record.references, *record.repo_digests)]
+        for name in names or [image.hex]:
+            if image not in self._ground.images.ids():
+                return  # a digest went with its tag, and with it the image
+            self.perform(removal.plan(self._shelf, image, name, force=False, prune=False))
+
     def content_size(self, record: ImageRecord) -> int:
         """Bytes of the blobs here that belong to an image: manifest, config, layers."""
         content = self._ground.content

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from corten.errors import CortenError
 from corten.store.collect import Collector
@@ -21,10 +21,18 @@ SOON, AT_START, OFTEN = 5.0, 60.0, 3600.0
 class Keeper:
     """Calls the collector."""
 
-    def __init__(self, collector: Collector, is_busy: Callable[[], bool]) -> None:
+    def __init__(
+        self, collector: Collector, is_busy: Callable[[], bool], kept: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         self._collector = collector
         self._is_busy = is_busy
+        self._kept = kept  # snapshots that nobody else speaks for
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Something is under way that may need what it has not named yet."""
+        return self._is_busy()
 
     def open(self) -> None:
         """Begin."""
@@ -49,7 +57,7 @@ class Keeper:
             self._arm(SOON)
             return
         try:
-            gone = self._collector.collect()
+            gone = self._collector.collect(snapshots=self._kept())
         except (CortenError, OSError):
             log.exception("collection failed")
         else:

@@ -115,6 +115,14 @@ class ImageService:
         """Remove what is unused; what went, and the bytes."""
         return self._disposal.prune(filters)
 
+    def drop(self, id: str) -> None:
+        """Remove exactly one image, names and all, unless somebody needs it."""
+        self._disposal.drop(Digest.parse(id))
+
+    def ids(self) -> list[str]:
+        """Every image."""
+        return [str(id) for id in self._ground.images.ids()]
+
     # -- bringing and sending ----------------------------------------------------------------------------------
 
     def pull_reference(self, name: str, tag: str) -> Reference:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from corten.api import progress, steps
+from corten.build.ports import Progress
+from corten.build.watch import UNWATCHED, Watcher
 from corten.server import lines
 
 
@@ -23,6 +25,14 @@ class Reporter:
         self._write = self._kept.append if quiet else pipe.write
         self._wants_aux = wants_aux
         self._bars = progress.ProgressLines(self._write)
+
+    @property
+    def progress(self) -> Progress:
+        return self
+
+    @property
+    def watcher(self) -> Watcher:
+        return UNWATCHED
 
     def stream(self, text: str) -> None:
         self._write(progress.stream(text))
@@ -57,6 +67,10 @@ class StepReporter(Reporter):
         super().__init__(pipe, wants_aux=True, quiet=quiet)
         self._began = time.monotonic()
         self._steps = 0
+
+    @property
+    def watcher(self) -> Watcher:
+        return self
 
     def stream(self, text: str) -> None:
         """The steps say it better."""

@@ -71,7 +71,7 @@ class Contexts:
             return Context(directory, _text(remote.text, DEFAULT_DOCKERFILE), DEFAULT_DOCKERFILE)
         if remote.archive is None:
             raise Internal(f"nothing came of the remote context {options.remote}")
-        await self._apply(remote.archive, directory)
+        await self.unpack(remote.archive, directory)
         return _with(directory, own, options)
 
     async def _unpack(self, body: Body | None, directory: Path, workspace: Path) -> None:
@@ -82,10 +82,11 @@ class Contexts:
             async for chunk in body if body is not None else _nothing():
                 size += file.write(chunk)
         if size:
-            await self._apply(spool, directory)
+            await self.unpack(spool, directory)
         spool.unlink()
 
-    async def _apply(self, archive: Path, directory: Path) -> None:
+    async def unpack(self, archive: Path, directory: Path) -> None:
+        """A tar that somebody sent, into a directory of the build's own.  Raises Invalid."""
         if os.stat(archive).st_size <= SMALL:
             applied = await asyncio.to_thread(apply, archive, directory, whiteouts=Whiteouts.PLAIN)
         else:

@@ -43,6 +43,14 @@ class BuildOptions:
     no_cache_filter: tuple[str, ...] = ()
     entitlements: frozenset[str] = frozenset()
     apply_ignore: bool = True
+    # What Corten's own client may ask beyond Docker's parameters (docs/builds.md).
+    check: bool = False
+    explain: bool = False
+    keep_failed: bool = False
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    agents: Mapping[str, str] = field(default_factory=dict)
+    cache_imports: tuple[Mapping[str, str], ...] = ()
+    cache_exports: tuple[Mapping[str, str], ...] = ()
 
 
 class BuildFailed(Internal):

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,17 @@ from typing import Any
 from corten.api.filters import Filters
 from corten.build.args import Platforms
 from corten.build.cachemounts import CacheMounts
-from corten.build.failures import StepFailed
-from corten.build.ports import Cache, Ports, Progress
+from corten.build.ports import Cache, Ports
 from corten.build.request import BuildRequest, BuildResult
 from corten.build.solve import Builder
 from corten.build.tree import DetachedTrees
 from corten.engine.builds.cache import BuildCache, Sources, StepRecords
+from corten.engine.builds.classic import Client, Sent, perform
 from corten.engine.builds.contexts import Context, Contexts
 from corten.engine.builds.directories import Directories
 from corten.engine.builds.executor import StepExecutor, sweep
-from corten.engine.builds.options import BuildFailed, BuildOptions
-from corten.engine.builds.ports import BaseImages, BuiltImages, StepLayers, keys_of
+from corten.engine.builds.options import BuildOptions
+from corten.engine.builds.ports import BaseImages, BuiltImages, StepLayers
 from corten.engine.builds.visit import Visit
 from corten.engine.containers.ground import Ground
 from corten.engine.images.ground import ImageGround
@@ -82,12 +82,10 @@ class BuildService:
             if snapshot.key.startswith("build-"):
                 self._ground.snapshots.remove(snapshot.key)
 
-    async def build(self, options: BuildOptions, body: AsyncIterator[bytes] | None, progress: Progress) -> str:
+    async def build(self, options: BuildOptions, sent: Sent, client: Client) -> str:
         """Build and tag; the id of the image.  Cancelling kills the running step and leaves nothing half-made."""
         tags = _tags(options.tags)
-        if options.squash:
-            raise Invalid("squash is only supported with experimental mode")
-        work = asyncio.create_task(self._build(options, tags, body, progress), name="build")
+        work = asyncio.create_task(self._build(options, tags, sent, client), name="build")
         name = options.build_id or secrets.token_hex(8)
         self._running[name] = work
         try:
@@ -126,19 +124,13 @@ class BuildService:
         self._ground.events.publish("builder", "prune", "", {"reclaimed": str(reclaimed)})
         return gone, reclaimed
 
-    async def _build(
-        self, options: BuildOptions, tags: list[Reference], body: AsyncIterator[bytes] | None, progress: Progress
-    ) -> str:
+    async def _build(self, options: BuildOptions, tags: list[Reference], sent: Sent, client: Client) -> str:
         with self._workspace() as workspace:
-            context = await self.contexts.receive(options, body, workspace, progress)
-            try:
-                result = await self.make(options, context, workspace, Visit(progress, keys_of(options.credentials)))
-            except StepFailed as failure:
-                raise BuildFailed(failure.message, failure.status, hint=failure.hint) from None
-        for tag in tags:
-            self.images.give_name(Digest.parse(result.image_id), tag)
-            progress.stream(f"Successfully tagged {tag.familiar()}\n")
-        return result.image_id
+            image = await perform(self, options, sent, workspace, client)
+        for tag in tags if image else ():
+            self.images.give_name(Digest.parse(image), tag)
+            client.progress.stream(f"Successfully tagged {tag.familiar()}\n")
+        return image
 
     @contextlib.contextmanager
     def guest(self) -> Iterator[Path]:
@@ -244,4 +236,6 @@ def _request(options: BuildOptions, context: Context) -> BuildRequest:
         no_cache_filter=options.no_cache_filter,
         entitlements=options.entitlements,
         apply_ignore=options.apply_ignore,
+        explain=options.explain,
+        keep_failed=options.keep_failed,
     )

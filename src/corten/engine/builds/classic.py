@@ -1,0 +1,121 @@
+"""One build as POST /build asks for it: what was sent, the builder, what is done with the result.
+
+Owns: the order, and what beside Docker's parameters a client may ask (docs/builds.md): a check instead of a build, the
+state of a failed step, squashing, caches to and from elsewhere.  For the service read service.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from corten.api import steps
+from corten.build.args import Platforms
+from corten.build.failures import StepFailed
+from corten.build.ports import Progress
+from corten.build.request import BuildResult
+from corten.build.watch import Watcher
+from corten.engine.builds import checks, kept, squash
+from corten.engine.builds.contexts import Context, Contexts
+from corten.engine.builds.luggage import Body, Luggage, Parts, SentSecrets, unload
+from corten.engine.builds.options import BuildFailed, BuildOptions
+from corten.engine.builds.ports import keys_of
+from corten.engine.builds.remotes import fetch
+from corten.engine.builds.visit import Visit
+from corten.engine.images.ground import ImageGround
+from corten.errors import Invalid
+from corten.spec.platform import host
+
+IMAGE, PART = "docker-image://", "part:"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The body of the request: the tar of the context alone, or parts."""
+
+    body: Body | None = None
+    parts: Parts | None = None
+
+
+class Client(Protocol):
+    """Who asked: hears progress, and ``tell`` gets what only some clients understand (api/steps.py)."""
+
+    @property
+    def progress(self) -> Progress: ...
+    @property
+    def watcher(self) -> Watcher: ...
+    def tell(self, kind: str, body: Mapping[str, Any]) -> None: ...
+
+
+class Maker(Protocol):
+    """The service, as far as one build needs it."""
+
+    @property
+    def contexts(self) -> Contexts: ...
+    @property
+    def images(self) -> ImageGround: ...
+    async def make(self, options: BuildOptions, context: Context, workspace: Path, visit: Visit) -> BuildResult: ...
+
+
+async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Path, client: Client) -> str:
+    """Build, or check; the image's id, "" after a check.  Raises BuildFailed where a RUN ended with a status."""
+    luggage = await _unload(sent, workspace)
+    options = await _with_contexts(maker, options, luggage, workspace, client)
+    context = await maker.contexts.receive(options, luggage.body, workspace, client.progress)
+    platforms = Platforms(str(host()), options.platform or str(host()))
+    if options.check:
+        client.tell(steps.CHECK, checks.findings(options, context, platforms))
+        return ""
+    lent = SentSecrets(luggage.secrets, options.agents)
+    visit = Visit(client.progress, keys_of(options.credentials), client.watcher, lent)
+    try:
+        result = await maker.make(options, context, workspace, visit)
+    except StepFailed as failure:
+        if options.keep_failed:
+            client.tell(steps.KEPT, await kept.keep(maker.images, failure))
+        raise BuildFailed(failure.message, failure.status, hint=failure.hint) from None
+    if report := checks.warnings(options, context, platforms):
+        client.tell(steps.CHECK, report)
+    if not options.squash:
+        return result.image_id
+    image = await squash.squash(maker.images, result)
+    client.progress.aux({"ID": image})
+    return image
+
+
+async def _unload(sent: Sent, workspace: Path) -> Luggage:
+    if sent.parts is None:
+        return Luggage(body=sent.body)
+    directory = workspace / "parts"
+    directory.mkdir(mode=0o700)
+    return await unload(sent.parts, directory)
+
+
+async def _with_contexts(
+    maker: Maker, options: BuildOptions, luggage: Luggage, workspace: Path, client: Client
+) -> BuildOptions:
+    """Named contexts: an image, a part of what was sent, or something to fetch."""
+    named: dict[str, str | Path] = dict(options.named_contexts)
+    for number, (name, where) in enumerate(options.contexts.items()):
+        if where.startswith(IMAGE):
+            named[name] = where
+            continue
+        directory = workspace / f"context-{number}"
+        directory.mkdir(mode=0o755)
+        if where == PART:
+            if (archive := luggage.archives.get(f"context/{name}")) is None:
+                raise Invalid(f"the build context {name} was not sent")
+            await maker.contexts.unpack(archive, directory)
+            named[name] = directory
+            continue
+        scratch = workspace / f"remote-{number}"
+        scratch.mkdir(mode=0o700)
+        remote = await fetch(where, scratch, client.progress)
+        if remote.archive is not None:
+            await maker.contexts.unpack(remote.archive, directory)
+        elif remote.text is not None:
+            raise Invalid(f"the build context {name} is neither a repository nor an archive: {where}")
+        named[name] = remote.directory or directory
+    return replace(options, named_contexts=named)

@@ -58,6 +58,8 @@ setdomainname = _declare("setdomainname", c_char_p, c_size_t)
 capset = _declare("capset", c_void_p, c_void_p)
 capget = _declare("capget", c_void_p, c_void_p)
 personality = _declare("personality", c_ulong)
+_lib.setfsuid.argtypes = _lib.setfsgid.argtypes = (c_uint,)  # they never fail: they tell what was before
+setfsuid, setfsgid = _lib.setfsuid, _lib.setfsgid
 inotify_init1 = _declare("inotify_init1", c_int)
 inotify_add_watch = _declare("inotify_add_watch", c_int, c_char_p, c_uint)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator, Sequence
 
 from corten.kernel import flags, libc
@@ -55,6 +56,29 @@ def visiting(fd: int, kind: str) -> Iterator[None]:
             setns(home_fd, CLONE_FLAGS[kind])
     finally:
         os.close(home_fd)
+
+
+def mapped_user(uids: Sequence[tuple[int, int, int]], gids: Sequence[tuple[int, int, int]]) -> int:
+    """A descriptor of a new user namespace with these maps and nobody in it: what an id-mapped mount is told by."""
+    told_fd, tell_fd = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            unshare(flags.CLONE_NEWUSER)
+            os.write(tell_fd, b"1")
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        os.close(tell_fd)
+        if not os.read(told_fd, 1):
+            raise OSError(1, "no user namespace can be made: see /proc/sys/user/max_user_namespaces")
+        write_id_maps(pid, uids, gids)
+        return open_of(pid, "user")
+    finally:
+        os.close(told_fd)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def write_id_maps(pid: int, uids: Sequence[tuple[int, int, int]], gids: Sequence[tuple[int, int, int]]) -> None:

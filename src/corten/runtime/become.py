@@ -64,12 +64,9 @@ def find_program(args: tuple[str, ...], variables: Mapping[str, str], cwd: str) 
 
 def restrict(wanted: Process, identity: Identity, program: bytes | None) -> None:
     """Everything up to, but not, execve."""
-    step = "set resource limits"
+    limit(wanted)
+    step = "set umask"
     try:
-        for each in wanted.rlimits:
-            process.set_rlimit(each.type, each.soft, each.hard)
-        step = "set oom_score_adj"
-        _set_oom_score(wanted.oom_score_adj)
         os.umask(0o022 if wanted.user.umask is None else wanted.user.umask)
         step = "change to working directory"
         entered = _enter(wanted.cwd, tolerate=bool(identity.uid))
@@ -86,6 +83,18 @@ def restrict(wanted: Process, identity: Identity, program: bytes | None) -> None
         step = "load seccomp filter"
         if program and wanted.no_new_privileges:
             seccomp.load(program)
+    except OSError as failure:
+        raise StepFailure.of(step, failure) from None
+
+
+def limit(wanted: Process) -> None:
+    """Resource limits and the score for the out-of-memory killer."""
+    step = "set resource limits"
+    try:
+        for each in wanted.rlimits:
+            process.set_rlimit(each.type, each.soft, each.hard)
+        step = "set oom_score_adj"
+        _set_oom_score(wanted.oom_score_adj)
     except OSError as failure:
         raise StepFailure.of(step, failure) from None
 

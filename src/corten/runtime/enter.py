@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from corten.errors import CortenError
 from corten.kernel import namespaces, process, tty, wire
 from corten.kernel.paths import Root
-from corten.runtime import become, init, users
+from corten.runtime import become, idmapped, init, users
 from corten.runtime.protocol import StepFailure
 from corten.spec.runtime import Process
 
@@ -55,10 +55,16 @@ def _run(plan: Plan, channel: socket.socket) -> NoReturn:
     os.setsid()
     for fd in plan.join_fds:
         os.write(fd, b"0")
+    if "user" in plan.namespaces:
+        # Inside we may not raise them.
+        become.limit(wanted)
+        wanted = idmapped.without_limits(wanted)
     clone_flags = 0
     for kind in plan.namespaces - {"pid"}:
         clone_flags |= namespaces.CLONE_FLAGS[kind]
     namespaces.setns(plan.init_pidfd, clone_flags)
+    if "user" in plan.namespaces:
+        idmapped.become_root()
     with Root.at("/") as root:
         identity = users.identify(wanted.user, root)
     variables = become.environment(wanted, identity)

@@ -18,8 +18,9 @@ from typing import NoReturn
 from corten.errors import CortenError
 from corten.kernel import flags, mounts, namespaces, process, tty, wire
 from corten.kernel.paths import Root
-from corten.runtime import become, reaper, root_mount, rootfs, users
+from corten.runtime import become, idmapped, reaper, root_mount, rootfs, users
 from corten.runtime.protocol import StepFailure
+from corten.runtime.stdio import lend
 from corten.spec.runtime import Mount, Spec
 
 
@@ -38,6 +39,7 @@ class Plan:
     program: bytes | None  # seccomp
     reap: bool = False  # stay as pid 1 in front of the process (docker run --init)
     die_with_shim: bool = True
+    prepared: idmapped.Prepared | None = None  # with a user namespace of our own: what we could not open ourselves
 
 
 class _Steps:
@@ -65,6 +67,11 @@ def main(plan: Plan, channel: socket.socket) -> NoReturn:
 
 def _run(plan: Plan, channel: socket.socket, steps: _Steps) -> NoReturn:
     wanted = plan.spec.process
+    if plan.prepared:
+        steps.name = "map users"
+        if wire.receive(channel) is None:
+            os._exit(1)
+        idmapped.become_root()
     _enter(plan, steps)
     slave_fd, fds = _prepare(plan, channel, steps)
     steps.name = "find user"
@@ -135,8 +142,8 @@ def _join_groups(plan: Plan, channel: socket.socket, steps: _Steps) -> None:
 
 def _prepare(plan: Plan, channel: socket.socket, steps: _Steps) -> tuple[int, list[int]]:
     """Make the root and move into it.  The terminal's slave (or -1), and the descriptors to report."""
-    site = rootfs.Site(Root(-1))
-    for operation in plan.operations:
+    site = plan.prepared.site if plan.prepared else rootfs.Site(Root(-1))
+    for operation in plan.operations if plan.prepared is None else ():
         if isinstance(operation, rootfs.BindMount):
             steps.name = operation.describe()
             operation.collect(site)
@@ -144,7 +151,10 @@ def _prepare(plan: Plan, channel: socket.socket, steps: _Steps) -> tuple[int, li
     shared = plan.spec.linux.rootfs_propagation.removeprefix("r") == "shared"
     mounts.mount_setattr("/", propagation=flags.MS_SLAVE, recursive=True)
     steps.name = "mount root"
-    site.root = Root(root_mount.attach(plan.root_mounts, plan.mount_point))
+    if plan.prepared:
+        site.root = idmapped.attach(plan.prepared)
+    else:
+        site.root = Root(root_mount.attach(plan.root_mounts, plan.mount_point))
     _join_groups(plan, channel, steps)
     for operation in plan.operations:
         steps.name = operation.describe()
@@ -208,9 +218,7 @@ def take_streams(stdio: Sequence[int], slave_fd: int, uid: int) -> None:
         os.fchown(slave_fd, uid, -1)
         stdio = (slave_fd, slave_fd, slave_fd)
     elif uid:
-        for fd in stdio:
-            with contextlib.suppress(OSError):
-                os.fchown(fd, uid, -1)
+        lend(stdio, uid)
     # First out of the way, so that no dup2 overwrites a descriptor that is still wanted.
     moved = [os.dup(fd) if fd < 3 else fd for fd in stdio]
     for target, fd in enumerate(moved):

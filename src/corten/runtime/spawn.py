@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from corten.errors import NotImplementedYet
 from corten.kernel import namespaces, process, wire
-from corten.runtime import enter, init, rootfs, seccomp_profile
+from corten.runtime import enter, idmapped, init, rootfs, seccomp_profile
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group
 from corten.runtime.protocol import StepFailure
+from corten.runtime.stdio import lend
 from corten.spec.runtime import Process, Spec
 
 SECCOMP_ANNOTATION = "corten.seccomp"
@@ -41,20 +41,27 @@ class Confinement:
     namespaces: tuple[str, ...]
     seccomp: Mapping[str, Any] | None
     unconfined: bool
+    owner: int = 0  # the host's number of the container's root
 
     @classmethod
     def of(cls, spec: Spec) -> Confinement:
         """The part of a spec."""
         unconfined = spec.annotations.get(SECCOMP_ANNOTATION) == "unconfined"
-        return cls(tuple(spec.linux.namespaces), spec.linux.seccomp, unconfined)
+        owner = idmapped.outside(spec.linux.uid_maps) if idmapped.has_own(spec) else 0
+        return cls(tuple(spec.linux.namespaces), spec.linux.seccomp, unconfined, owner)
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Confinement:
         """The inverse of ``to_json``."""
-        return cls(tuple(body["namespaces"]), body["seccomp"], bool(body["unconfined"]))
+        return cls(tuple(body["namespaces"]), body["seccomp"], bool(body["unconfined"]), int(body.get("owner") or 0))
 
     def to_json(self) -> dict[str, Any]:
-        return {"namespaces": list(self.namespaces), "seccomp": self.seccomp, "unconfined": self.unconfined}
+        return {
+            "namespaces": list(self.namespaces),
+            "seccomp": self.seccomp,
+            "unconfined": self.unconfined,
+            "owner": self.owner,
+        }
 
     def filter_program(self, wanted: Process) -> bytes | None:
         """The system call filter for one process of the container; None for unconfined."""
@@ -68,10 +75,8 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
     """Fork init, as a child of our parent, into new namespaces and groups; it reports ``ready`` or ``failed``."""
     new, joined = 0, {}
     for kind, path in spec.linux.namespaces.items():
-        if kind == "user" and not path:
-            raise NotImplementedYet("user namespaces are not supported yet")
-        if kind == "mount" and path:
-            raise StepFailure("join namespaces", 22, "joining a mount namespace is not possible")
+        if kind in ("mount", "user") and path:
+            raise StepFailure("join namespaces", 22, f"joining a {kind} namespace is not possible")
         if path:
             joined[kind] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         elif kind != "cgroup":
@@ -82,11 +87,16 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
     if early:
         group.create(spec.linux.resources)
     clone_fd = group.clone_fd() if early else None
+    operations, prepared = rootfs.plan(spec, group.mounts()), None
+    if has_users := idmapped.has_own(spec):
+        prepared = idmapped.prepare(spec, bundle.root_mounts(), operations, bundle.rootfs)
+        lend(stdio, idmapped.outside(spec.linux.uid_maps), idmapped.outside(spec.linux.gid_maps))
     plan = init.Plan(
-        spec=spec,
+        spec=idmapped.within(spec) if has_users else spec,
         root_mounts=bundle.root_mounts(),
         mount_point=bundle.rootfs,
-        operations=rootfs.plan(spec, group.mounts()),
+        operations=operations,
+        prepared=prepared,
         joins_groups=not early,
         namespace_fds=joined,
         new_namespaces=new,
@@ -109,6 +119,10 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
         for fd in (*joined.values(), pid_fd, clone_fd):
             if fd is not None:
                 os.close(fd)
+    if has_users:
+        idmapped.admit(spec, pid)
+        with contextlib.suppress(BrokenPipeError):
+            wire.send(ours, {"mapped": True})
     if not early:
         _hand_groups(group, spec, ours)
     return Child(pid, pidfd, ours)
@@ -128,6 +142,8 @@ def spawn_exec(
     confinement: Confinement, process_body: Mapping[str, Any], init_pidfd: int, group: Group, stdio: Sequence[int]
 ) -> Child:
     """Fork a further process into a running container; with a terminal it reports the master."""
+    if confinement.owner:
+        lend(stdio, confinement.owner, confinement.owner)
     plan = enter.Plan(
         process=process_body,
         namespaces={kind for kind in confinement.namespaces if kind != "time"} | {"mount"},

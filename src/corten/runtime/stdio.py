@@ -11,8 +11,9 @@ import contextlib
 import fcntl
 import os
 import socket
+import stat
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from corten.runtime.logfile import LogFile
 from corten.runtime.loop import HANGUP, READ, WRITE, Loop
@@ -36,6 +37,14 @@ def make_pipes(*, stdin: bool) -> tuple[list[int], dict[str, int]]:
             fcntl.fcntl(write_fd, _F_SETPIPE_SZ, 4 * _CHUNK)
         ends.append(write_fd)
     return ends, ours
+
+
+def lend(fds: Sequence[int], uid: int, gid: int = -1) -> None:
+    """Make pipes a user's own, so that /dev/stderr can be opened.  Never /dev/null: that is the whole host's."""
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.fchown(fd, uid, gid)
 
 
 class Stdio:

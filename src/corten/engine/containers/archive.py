@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import posixpath
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from corten.api.times import rfc3339_nano
-from corten.engine.containers import rootview, tarin, tarout
+from corten.engine.containers import rootview, tarin, tarout, userids
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.pipes import BytePipe, ByteSource
@@ -88,12 +89,18 @@ def _told(live: Live, path: str) -> Iterator[None]:
         raise Internal(f"{path}: {error.strerror}") from error
 
 
+def _base_id(live: Live) -> int:
+    """What owners are shifted by: only a running container's tree is seen through its user namespace."""
+    return live.record.id_base if live.record.is_running else 0
+
+
 def pack(ground: Ground, live: Live, path: str) -> AsyncIterator[bytes]:
     """A tar of a file or a directory, under its own name."""
 
     def work(pipe: BytePipe) -> None:
         with _told(live, path), rootview.at(ground, live, path) as (root, inside):
-            tarout.write_tree(pipe, root, inside, _base(path), follow=_follows(path))
+            shift = functools.partial(userids.inside, base=_base_id(live))
+            tarout.write_tree(pipe, root, inside, _base(path), follow=_follows(path), shift=shift)
 
     return streamed(work)
 
@@ -145,8 +152,10 @@ async def unpack(
             if not stat.S_ISDIR(root.stat(inside).st_mode):
                 raise Invalid("extraction point is not a directory")
             owner = _owner(root, live) if copy_owner else None
-            with root.subtree(inside) as directory:
-                tarin.extract(source, directory, keep_kinds=keep_kinds, owner=owner)
+            base = _base_id(live)
+            with root.subtree(inside) as directory, userids.acting(base):
+                shift = functools.partial(userids.outside, base=base)
+                tarin.extract(source, directory, keep_kinds=keep_kinds, owner=owner, shift=shift)
 
     try:
         await asyncio.to_thread(work)

@@ -17,7 +17,7 @@ from typing import Any
 from corten.api.types import fields
 from corten.api.types.containers import CONFIG
 from corten.engine import names
-from corten.engine.containers import mounts, networking, options, storage
+from corten.engine.containers import mounts, networking, options, storage, userids
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container, MountPoint
@@ -66,6 +66,7 @@ async def create(ground: Ground, request: Request) -> Created:
         endpoints=_endpoints(ground, request.networking, host),
         mounts=mounts.collect(config, host, lambda other: _mounts_of(ground, other)),
         driver=ground.snapshots.name,
+        id_base=_id_base(ground, container_id, host),
     )
     networking.check(ground, record)
     ground.roster.reserve(name, container_id)
@@ -79,6 +80,16 @@ async def create(ground: Ground, request: Request) -> Created:
     ground.roster.add(live)
     ground.publish(live, "create")
     return Created(live, warnings)
+
+
+def _id_base(ground: Ground, container_id: str, host: Mapping[str, Any]) -> int:
+    if host["UsernsMode"] != "auto":
+        return 0
+    if not userids.is_possible():
+        raise Invalid(
+            "this kernel makes no user namespaces (see /proc/sys/user/max_user_namespaces): use --userns=host"
+        )
+    return userids.allocate(container_id, {live.record.id_base for live in ground.roster})
 
 
 def find_image(ground: Ground, request: Request) -> ImageRecord | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from corten.engine.containers import devices, resources, security
+from corten.engine.containers import devices, resources, security, userids
 from corten.engine.containers.model import Container, MountPoint
 
 OCI_VERSION = "1.2.0"
@@ -164,13 +164,16 @@ def linux(container: Container, world: Surroundings) -> dict[str, Any]:
         "cgroupsPath": f"/{parent.strip('/')}/{container.id}",
         "resources": resources.lower(host) | {"devices": devices.rules(host)},
         "devices": devices.nodes(host),
-        "sysctl": sysctls(host, world),
+        "sysctl": sysctls(container, world),
         "maskedPaths": host["MaskedPaths"] or [],
         "readonlyPaths": host["ReadonlyPaths"] or [],
         "rootfsPropagation": propagation(container.mounts),
     }
     if profile := seccomp(host, world):
         value["seccomp"] = profile
+    if container.id_base:
+        value["namespaces"].append({"type": "user"})
+        value |= userids.mappings(container.id_base)
     return value
 
 
@@ -191,11 +194,17 @@ def namespaces(host: Mapping[str, Any], world: Surroundings) -> list[dict[str, s
     return found
 
 
-def sysctls(host: Mapping[str, Any], world: Surroundings) -> dict[str, str]:
+def sysctls(container: Container, world: Surroundings) -> dict[str, str]:
     """Those asked for over Docker's two defaults for a network namespace of one's own."""
+    host = container.host_config
+    last_group = (
+        userids.SIZE - 1 if container.id_base else 2147483647
+    )  # the kernel knows none but those that are mapped
     own_network = host["NetworkMode"] != "host" and "network" not in world.joined
     base = (
-        {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"} if own_network else {}
+        {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {last_group}"}
+        if own_network
+        else {}
     )
     return base | (host["Sysctls"] or {})
 

@@ -98,6 +98,8 @@ class Container:
     has_been_started: bool = False
     platform: str = "linux"
     driver: str = "overlay2"
+    # The first of the host's ids that the container's users are; 0 without a user namespace.
+    id_base: int = 0
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Container:

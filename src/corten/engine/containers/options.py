@@ -13,7 +13,7 @@ from typing import Any
 
 from corten.api.types import fields
 from corten.api.types.containers import CONFIG, HOST_CONFIG
-from corten.engine.containers import probes, resources, security, signals
+from corten.engine.containers import probes, resources, security, signals, userids
 from corten.errors import Invalid
 
 LOG_DRIVERS = frozenset({"json-file", "local", "none"})
@@ -32,6 +32,7 @@ class Defaults:
     shm_size: int = 64 << 20
     ipc_mode: str = "private"
     cgroupns_mode: str = "private"
+    userns_mode: str = ""
     ulimits: tuple[Mapping[str, Any], ...] = ()
     init: bool = False
 
@@ -81,6 +82,7 @@ def read_host_config(body: Mapping[str, Any], defaults: Defaults) -> dict[str, A
     host["RestartPolicy"] = restart_policy(host["RestartPolicy"])
     host["NetworkMode"] = "bridge" if host["NetworkMode"] in ("", "default") else host["NetworkMode"]
     host["IpcMode"] = host["IpcMode"] or defaults.ipc_mode
+    host["UsernsMode"] = host["UsernsMode"] or defaults.userns_mode
     host["CgroupnsMode"] = host["CgroupnsMode"] or ("host" if host["Privileged"] else defaults.cgroupns_mode)
     host["ShmSize"] = host["ShmSize"] or defaults.shm_size
     host["Runtime"] = host["Runtime"] or "corten"
@@ -202,7 +204,7 @@ _ONE_OF = {
     "PidMode": ("", "host"),
     "UTSMode": ("", "host"),
     "CgroupnsMode": ("", "private", "host"),
-    "UsernsMode": ("", "host"),
+    "UsernsMode": ("", "host", "auto"),
 }
 _MODE_WORDS = {
     "IpcMode": "IPC mode",
@@ -219,6 +221,7 @@ def _check_modes(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
         shares = name in ("IpcMode", "PidMode") and mode.startswith("container:") and len(mode) > len("container:")
         if mode not in allowed and not shares:
             raise Invalid(f"invalid {_MODE_WORDS[name]}: {mode}")
+    userids.check(host)
     if host["UTSMode"] == "host" and config["Hostname"]:
         raise Invalid("conflicting options: hostname and the UTS mode")
     mode = host["NetworkMode"]

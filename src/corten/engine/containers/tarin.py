@@ -11,6 +11,7 @@ import os
 import posixpath
 import stat
 import tarfile
+from collections.abc import Callable
 from typing import Protocol
 
 from corten.kernel.paths import Root
@@ -29,14 +30,29 @@ class Source(Protocol):
     def read(self, size: int) -> bytes: ...
 
 
-def extract(source: Source, root: Root, *, keep_kinds: bool = False, owner: tuple[int, int] | None = None) -> None:
-    """Everything in the tar; ``keep_kinds`` refuses to put a file where a directory is, or the other way round."""
+def _same(owner: int) -> int:
+    return owner
+
+
+def extract(
+    source: Source,
+    root: Root,
+    *,
+    keep_kinds: bool = False,
+    owner: tuple[int, int] | None = None,
+    shift: Callable[[int], int] = _same,
+) -> None:
+    """Everything in the tar; ``keep_kinds`` refuses to put a file where a directory is, or the other way round.
+
+    ``shift`` says who an owner is outside: see userids.py.
+    """
     directories: list[tuple[str, tarfile.TarInfo]] = []
     try:
         with tarfile.open(fileobj=source, mode="r|*", bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
             for info in tar:
                 name = _inside(info.name)
-                _extract(tar, info, name, root, keep_kinds, owner)
+                uid, gid = owner or (info.uid, info.gid)
+                _extract(tar, info, name, root, keep_kinds, (shift(uid), shift(gid)))
                 if info.isdir():
                     directories.append((name, info))
     except tarfile.ReadError as error:
@@ -56,7 +72,7 @@ def _inside(name: str) -> str:
 
 
 def _extract(
-    tar: tarfile.TarFile, info: tarfile.TarInfo, name: str, root: Root, keep_kinds: bool, owner: tuple[int, int] | None
+    tar: tarfile.TarFile, info: tarfile.TarInfo, name: str, root: Root, keep_kinds: bool, owner: tuple[int, int]
 ) -> None:
     if name != "/":
         _make_room(root, name, info.isdir(), keep_kinds)
@@ -109,8 +125,8 @@ def _make_node(root: Root, name: str, info: tarfile.TarInfo) -> None:
         os.close(parent_fd)
 
 
-def _set_owner(root: Root, name: str, info: tarfile.TarInfo, owner: tuple[int, int] | None) -> None:
-    uid, gid = owner or (info.uid, info.gid)
+def _set_owner(root: Root, name: str, info: tarfile.TarInfo, owner: tuple[int, int]) -> None:
+    uid, gid = owner
     parent_fd, base = root.open_parent(name)
     try:
         os.chown(base, uid, gid, dir_fd=parent_fd, follow_symlinks=False)

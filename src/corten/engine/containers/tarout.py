@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import tarfile
+from collections.abc import Callable
 from typing import Protocol
 
 from corten.kernel import files
@@ -29,28 +30,44 @@ class Sink(Protocol):
     def write(self, data: bytes) -> int: ...
 
 
-def write_tree(sink: Sink, root: Root, path: str, name: str, *, follow: bool = False) -> None:
-    """``path`` and all beneath it, called ``name``; an empty name leaves the directory itself out."""
+def _same(owner: int) -> int:
+    return owner
+
+
+def write_tree(
+    sink: Sink, root: Root, path: str, name: str, *, follow: bool = False, shift: Callable[[int], int] = _same
+) -> None:
+    """``path`` and all beneath it, called ``name``; an empty name leaves the directory itself out.
+
+    ``shift`` says who an owner is inside: see userids.py.
+    """
     written: dict[tuple[int, int], str] = {}
     if name:
-        _write(sink, root, path, name, root.stat(path, follow=follow), written)
+        _write(sink, root, path, name, root.stat(path, follow=follow), written, shift)
     if stat.S_ISDIR(root.stat(path, follow=follow).st_mode):
         prefix = path.rstrip("/")
         for inside, found in root.walk(path):
             below = inside.removeprefix(prefix).lstrip("/")
             with contextlib.suppress(FileNotFoundError):  # deleted while we look
-                _write(sink, root, inside, f"{name.rstrip('/')}/{below}" if name else below, found, written)
+                _write(sink, root, inside, f"{name.rstrip('/')}/{below}" if name else below, found, written, shift)
     sink.write(bytes(tarfile.BLOCKSIZE * 2))
 
 
 def _write(
-    sink: Sink, root: Root, path: str, name: str, found: os.stat_result, written: dict[tuple[int, int], str]
+    sink: Sink,
+    root: Root,
+    path: str,
+    name: str,
+    found: os.stat_result,
+    written: dict[tuple[int, int], str],
+    shift: Callable[[int], int],
 ) -> None:
     kind = _KINDS.get(stat.S_IFMT(found.st_mode))
     if kind is None:
         return  # sockets have no place in a tar
     info = tarfile.TarInfo(name + ("/" if kind == tarfile.DIRTYPE else ""))
-    info.type, info.mode, info.uid, info.gid = kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+    info.type, info.mode = kind, stat.S_IMODE(found.st_mode)
+    info.uid, info.gid = shift(found.st_uid), shift(found.st_gid)
     info.mtime = int(found.st_mtime)
     if kind == tarfile.SYMTYPE:
         info.linkname = root.readlink(path)

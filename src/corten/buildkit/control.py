@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 
 from corten import __version__
+from corten.buildkit.grpc.connection import Connection, Stream
 from corten.buildkit.grpc.server import Call, Method
 from corten.buildkit.grpc.status import UNKNOWN, RpcFailed
+from corten.buildkit.grpc.tunnel import Tunnel
 from corten.buildkit.messages.control import (
     InfoResponse,
     ListWorkersResponse,
@@ -21,7 +25,7 @@ from corten.buildkit.messages.control import (
 )
 from corten.buildkit.messages.session import Empty
 from corten.buildkit.messages.shared import BuildkitVersion
-from corten.buildkit.sessions import Sessions
+from corten.buildkit.sessions import SESSION_ID, SESSION_KEY, SESSION_METHOD, Sessions
 from corten.buildkit.solves import Solve, Solves, image_of
 from corten.buildkit.workshop import Built, Order, Workshop
 from corten.errors import CortenError, NotImplementedYet
@@ -47,6 +51,7 @@ class Control:
             "Status": Method(StatusRequest, stream=self.status),
             "DiskUsage": Method(UsageRequest, self.disk_usage),
             "Prune": Method(PruneRequest, stream=self.prune),
+            "Session": Method(Empty, both=self.session),
         }
         return {_PREFIX + name: method for name, method in served.items()}
 
@@ -70,8 +75,6 @@ class Control:
                 built, request.all_exporters(), request.session, solve.board, self._sessions
             )
             return SolveResponse(told)
-        except RpcFailed:
-            raise
         except CortenError as failure:
             # Clients retry or reword some codes; a build that fails is none of them.
             raise RpcFailed(str(failure), UNKNOWN) from failure
@@ -92,6 +95,19 @@ class Control:
         solve = await self._solves.get(request.ref)
         async for message in solve.board.watch():
             yield message
+
+    async def session(self, stream: Stream, call: Call) -> None:
+        """A session inside the call, as POST /session has it on a connection of its own."""
+        id = call.get(SESSION_ID)
+        self._sessions.expect(id)
+        connection = Connection(is_client=True)
+        tunnel = asyncio.ensure_future(Tunnel(stream, connection).run())
+        try:
+            await self._sessions.serve(id, call.get(SESSION_KEY), call.all(SESSION_METHOD), connection)
+        finally:
+            tunnel.cancel()
+            with contextlib.suppress(asyncio.CancelledError, CortenError):
+                await tunnel
 
     async def disk_usage(self, request: UsageRequest, call: Call) -> UsageResponse:
         return UsageResponse(list(self._workshop.usage()))

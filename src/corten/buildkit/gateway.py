@@ -76,7 +76,7 @@ class Gateway:
         return {_PREFIX + name: method for name, method in served.items()}
 
     async def _solve(self, call: Call) -> Solve:
-        return await self._solves.get(call.metadata.get(_BUILD_ID, ""))
+        return await self._solves.get(call.get(_BUILD_ID))
 
     async def ping(self, request: Empty, call: Call) -> PongResponse:
         await self._solve(call)
@@ -87,8 +87,6 @@ class Gateway:
         solve = await self._solve(call)
         try:
             built = await self._built(request, solve)
-        except RpcFailed:
-            raise
         except CortenError as failure:
             raise RpcFailed(str(failure), UNKNOWN) from failure
         ref = solve.keep(built)

@@ -32,6 +32,9 @@ SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
 CHECK_AGENT = "/moby.sshforward.v1.SSH/CheckAgent"
 FORWARD_AGENT = "/moby.sshforward.v1.SSH/ForwardAgent"
 UPLOAD = "/moby.upload.v1.Upload/Pull"
+# Headers of a session: its id, the name of the directory that it works in, and (several) what it serves.
+SESSION_ID, SESSION_KEY = "x-docker-expose-session-uuid", "x-docker-expose-session-sharedkey"
+SESSION_METHOD = "x-docker-expose-session-grpc-method"
 WAIT = 5.0
 
 
@@ -89,6 +92,7 @@ class Session:
         """What the client reads from its standard input."""
         self.require(UPLOAD, "upload")
         async with client.opened(self.connection, UPLOAD, [("urlpath", path)]) as stream:
+            stream.end()
             while (data := await stream.receive()) is not None:
                 yield Bytes.parse(data).data
             client.check(stream)

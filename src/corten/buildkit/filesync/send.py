@@ -39,14 +39,20 @@ def describe(root: Root, path: str, shown: str) -> Stat:
     )
 
 
-def listing(root: Root, directory: str = "") -> Iterator[Stat]:
-    """Everything beneath, directories before what is in them."""
+def listing(root: Root, directory: str = "", linked: dict[tuple[int, int], str] | None = None) -> Iterator[Stat]:
+    """Everything beneath, directories before what is in them; a further name of a file is a link to the first."""
+    linked = {} if linked is None else linked
     for name in sorted(root.list(directory or "/"), key=os.fsencode):
         path = f"{directory}/{name}" if directory else name
         found = describe(root, path, path)
+        if not found.mode & modes.KIND:
+            status = root.stat(path, follow=False)
+            if status.st_nlink > 1:
+                first = linked.setdefault((status.st_dev, status.st_ino), path)
+                found.linkname = first if first != path else ""
         yield found
         if found.mode & modes.DIRECTORY:
-            yield from listing(root, path)
+            yield from listing(root, path, linked)
 
 
 async def send_tree(session: Session, exporter: int, root: Root) -> None:

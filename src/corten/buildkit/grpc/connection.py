@@ -44,6 +44,7 @@ class Stream:
         self._queued = 0
         self._unacknowledged = 0
         self._has_ended = False
+        self._has_begun = False
         self._failure: RpcFailed | None = None
         self._changed = asyncio.Event()
 
@@ -54,10 +55,10 @@ class Stream:
     async def receive(self) -> bytes | None:
         """The next message; None after the last.  Raises RpcFailed where the stream broke."""
         while not self._messages:
-            if self._failure is not None:
-                raise self._failure
             if self._has_ended:
                 return None
+            if self._failure is not None:
+                raise self._failure
             self._changed.clear()
             await self._changed.wait()
         message = self._messages.popleft()
@@ -82,6 +83,12 @@ class Stream:
 
     def send_headers(self, headers: Headers, *, end: bool = False) -> None:
         self._connection.send_headers(self._number, headers, end=end)
+
+    def begin(self, headers: Headers) -> None:
+        """Send the headers of an answer, once."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.send_headers(headers)
 
     def end(self) -> None:
         """Say that no more messages come from here."""

@@ -23,16 +23,26 @@ class Call:
     """What came with a request."""
 
     path: str
-    metadata: Mapping[str, str]
+    metadata: tuple[tuple[str, str], ...]
+
+    def get(self, name: str) -> str:
+        """The first value, or ""."""
+        return next((value for key, value in self.metadata if key == name), "")
+
+    def all(self, name: str) -> list[str]:
+        """Every value."""
+        return [value for key, value in self.metadata if key == name]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of a service: the class of its request, and one of the two ways to answer."""
+    """A method of a service: the class of its request, and one of three ways to answer: with a message, with several,
+    or (``both``) by receiving and sending as it likes."""
 
     request: type[Message]
     unary: Callable[[Any, Call], Awaitable[Message]] | None = None
     stream: Callable[[Any, Call], AsyncIterator[Message]] | None = None
+    both: Callable[[Stream, Call], Awaitable[None]] | None = None
 
 
 class Server:
@@ -57,12 +67,9 @@ class Server:
             await asyncio.wait(tasks)
 
     async def _serve(self, stream: Stream) -> None:
-        has_headers = False
         try:
             async for answer in self._answers(stream):
-                if not has_headers:
-                    stream.send_headers(_HEADERS)
-                    has_headers = True
+                stream.begin(_HEADERS)
                 await stream.send(answer.to_bytes())
             trailers = _trailers(OK, "")
         except CortenError as failure:
@@ -74,7 +81,8 @@ class Server:
             trailers = _trailers(INTERNAL, "internal error: see the daemon's log")
         finally:
             self._tasks.pop(stream, None)
-        stream.send_headers(trailers if has_headers else [*_HEADERS, *trailers], end=True)
+        stream.begin(_HEADERS)
+        stream.send_headers(trailers, end=True)
         self.connection.forget(stream)
 
     async def _answers(self, stream: Stream) -> AsyncIterator[Message]:
@@ -82,9 +90,13 @@ class Server:
         method = self._methods.get(path)
         if method is None:
             raise RpcFailed(f"{path} is not served by this engine", UNIMPLEMENTED)
+        call = Call(path, tuple((name, value) for name, value in stream.headers if not name.startswith(":")))
+        if method.both is not None:
+            stream.begin(_HEADERS)
+            await method.both(stream, call)
+            return
         data = await stream.receive()
         request = method.request.parse(data or b"")
-        call = Call(path, {name: value for name, value in stream.headers if not name.startswith(":")})
         if method.unary is not None:
             yield await method.unary(request, call)
         elif method.stream is not None:

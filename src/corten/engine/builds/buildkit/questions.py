@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 
@@ -37,7 +38,9 @@ def answer(frontend: Frontend, definition: Context) -> Built:
         }
         for each in found
     ]
-    report = {"warnings": warnings, "sources": [{"filename": name, "language": "Dockerfile"}]}
+    data = base64.b64encode(definition.dockerfile.encode()).decode()
+    source = {"filename": name, "language": "Dockerfile", "data": data}
+    report = {"warnings": warnings, "sources": [source]}
     text = "".join(f"WARNING: {each.rule.name} - {each.rule.url}\n{each.message}\n{name}:{each.location.start}\n\n"
                    for each in found)  # fmt: skip
     return Built(

@@ -34,7 +34,7 @@ def pruned(builds: BuildService, request: PruneRequest) -> Sequence[UsageRecord]
     """Prune; what went."""
     filters: dict[str, list[str]] = {}
     for entry in request.filter:
-        for part in entry.split(","):
+        for part in filter(None, entry.split(",")):
             name, _, value = part.partition("==")
             filters.setdefault(name, []).append(value or "true")
     if request.keep_duration:

@@ -97,3 +97,40 @@ def test_a_graceful_stop_leaves_containers_running(own_daemon: Make) -> None:
     pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", "runner").stdout.strip()
     daemon.restart()
     assert daemon.docker("inspect", "-f", "{{.State.Pid}}", "runner").stdout.strip() == pid
+
+
+def test_execs_are_known_again(own_daemon: Make) -> None:
+    """One that runs on is watched to its end; one that has ended tells how."""
+    daemon = own_daemon()
+    daemon.docker("run", "-d", "--name", "host", "busybox", "sleep", "300")
+    api = daemon.client().api
+    runs = api.exec_create("host", ["sh", "-c", "sleep 3; exit 7"])["Id"]
+    ended = api.exec_create("host", ["sh", "-c", "exit 9"], user="root")["Id"]
+    api.exec_start(runs, detach=True)
+    api.exec_start(ended)
+    pid = api.exec_inspect(runs)["Pid"]
+    daemon.kill()
+    daemon.start()
+    api = daemon.client().api
+    known = api.exec_inspect(runs)
+    assert known["Running"] and known["Pid"] == pid and known["ProcessConfig"]["entrypoint"] == "sh"
+    assert api.exec_inspect(ended)["ExitCode"] == 9 and api.exec_inspect(ended)["ProcessConfig"]["user"] == "root"
+    await_(lambda: api.exec_inspect(runs)["ExitCode"] == 7, "its end is seen")
+    assert not api.exec_inspect(runs)["Running"]
+
+
+def test_rm_is_not_forgotten_by_a_restart_that_is_cut_short(own_daemon: Make) -> None:
+    daemon = own_daemon()
+    daemon.docker("run", "-d", "--rm", "--name", "passing", "busybox", "sleep", "300")
+    daemon.docker("restart", "-t", "0", "passing")
+    assert daemon.docker("inspect", "-f", "{{.State.Running}} {{.HostConfig.AutoRemove}}", "passing").stdout == (
+        "true true\n"
+    )
+    cut = subprocess.Popen(["docker", "restart", "-t", "2", "passing"], env=daemon.environment)
+    time.sleep(1)
+    daemon.kill()
+    cut.wait()
+    daemon.start()
+    assert daemon.docker("inspect", "-f", "{{.HostConfig.AutoRemove}}", "passing").stdout == "true\n"
+    daemon.docker("stop", "-t", "0", "passing")
+    await_(lambda: daemon.docker("ps", "-aq").stdout == "", "it is gone")

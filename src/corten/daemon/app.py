@@ -175,9 +175,11 @@ async def open_services(
     await watch.open()
     stack.push_async_callback(watch.close)
     facts = system_facts(config, store.facts)
+    execs = ExecService(ground)
+    execs.recover()
     return Engine(
         containers=containers,
-        execs=ExecService(ground),
+        execs=execs,
         images=image_service,
         commits=Commits(ground, containers, image_service),
         builds=builds,

@@ -16,8 +16,8 @@ from typing import Any
 
 from corten import __version__
 from corten.api.version import CURRENT, MINIMUM
+from corten.engine.containers import logdriver
 from corten.engine.containers.ground import Ground
-from corten.engine.containers.options import LOG_DRIVERS
 from corten.engine.containers.status import Status
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -109,7 +109,7 @@ class System:
                 "Volume": ["local"],
                 "Network": ["bridge", "host", "null"],
                 "Authorization": None,
-                "Log": sorted(LOG_DRIVERS),
+                "Log": sorted(logdriver.DRIVERS),
             },
         }
 

@@ -27,6 +27,7 @@ from corten.runtime import spawn
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group, Hierarchies
 from corten.runtime.logfile import LogFile
+from corten.runtime.logsink import TeeLog
 from corten.runtime.loop import READ, Loop
 from corten.runtime.protocol import StepFailure
 from corten.runtime.shim_service import Connection, Service
@@ -48,6 +49,7 @@ class Running:
     record: dict[str, Any] | None = None
     waiting: list[tuple[Connection, int]] = field(default_factory=list)  # start or exec requests to answer
     failure: StepFailure | None = None
+    note: Any = None  # the daemon's own words about an exec, for the daemon that comes after it
 
 
 def main(creator: socket.socket, hierarchies: Hierarchies) -> NoReturn:
@@ -99,7 +101,7 @@ class Shim:
         self.netns_fd, self.root_fd = fds["netns"], fds["root"]
         self.paused = False
         self.ended = False
-        self.log: LogFile | None = None
+        self.log: LogFile | TeeLog | None = None
         self._state: dict[str, Any] = body["state"]
         self._confinement: dict[str, Any] = body["confinement"]
         self._hierarchies = hierarchies
@@ -135,8 +137,8 @@ class Shim:
         self.service.listen(fds["listener"])
         self.service.adopt(fds["daemon"])
 
-    def _open_log(self, fd: int) -> LogFile:
-        return LogFile(
+    def _open_log(self, fd: int) -> LogFile | TeeLog:
+        file = LogFile(
             self.options["log_path"],
             fd=fd,
             max_size=int(self.options.get("log_max_size") or 0),
@@ -144,6 +146,8 @@ class Shim:
             compress=bool(self.options.get("log_compress")),
             attrs=self.options.get("log_attrs") or None,
         )
+        sink = self.options.get("log_sink")
+        return TeeLog(file, sink) if sink else file
 
     @property
     def has_pid_namespace(self) -> bool:
@@ -210,7 +214,7 @@ class Shim:
         if exec_id in self.execs:
             raise StepFailure("exec", 17, "this exec has already been started")
         stdio = self.pending.pop(exec_id, None) or Stdio(self.loop)
-        running = Running(exec_id, stdio, waiting=[(connection, request)])
+        running = Running(exec_id, stdio, waiting=[(connection, request)], note=body.get("note"))
         stdin = bool(body.get("stdin"))
         ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
         try:

@@ -165,7 +165,12 @@ class Service:
 
     def _hello(self, connection: Connection, request: int, message: wire.Message) -> None:
         execs = {
-            exec_id: {"pid": each.child.pid if each.child else 0, "started_at": each.started_at, "record": each.record}
+            exec_id: {
+                "pid": each.child.pid if each.child else 0,
+                "started_at": each.started_at,
+                "record": each.record,
+                "note": each.note,
+            }
             for exec_id, each in self._shim.execs.items()
         }
         connection.answer(request, {**self._shim.describe(), "execs": execs}, self._fds())

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 
 from corten.runtime.logfile import LogFile
+from corten.runtime.logsink import TeeLog
 from corten.runtime.loop import HANGUP, READ, WRITE, Loop
 
 _CHUNK = 64 * 1024
@@ -56,7 +57,7 @@ class Stdio:
         self.clients: list[Client] = []
         self.sink: Sink | None = None
         self.on_drained: Callable[[], None] | None = None
-        self.log: LogFile | None = None
+        self.log: LogFile | TeeLog | None = None
         self._sources: dict[int, int] = {}  # descriptor: stream number
         self._paused = False
         self.is_open = False

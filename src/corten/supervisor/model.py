@@ -41,6 +41,7 @@ class ShimOptions:
     log_max_file: int = 1
     log_compress: bool = False
     log_attrs: dict[str, str] = field(default_factory=dict)  # labels and environment that each line carries
+    log_sink: dict[str, Any] | None = None  # where lines go besides: see runtime/logsink.py
     expect_client: bool = True  # someone attaches before start; without, the shim sleeps and costs half as much memory
     height: int = 0  # the terminal's first size
     width: int = 0

@@ -40,7 +40,7 @@ class Task:
         self.started_at: float | None = None
         self.status = "creating"  # creating, created, running, paused, stopped
         self.on_oom: Callable[[], None] | None = None
-        self.execs: dict[str, dict[str, Any]] = {}  # as recovery found them: {"pid", "started_at", "record"}
+        self.execs: dict[str, dict[str, Any]] = {}  # as recovery found them: {"pid", "started_at", "record", "note"}
         self._fds: dict[str, int] = {}
         self._cgroup = ""
         self._exits: dict[str | None, asyncio.Future[ExitRecord]] = {}
@@ -143,12 +143,16 @@ class Task:
         except StepFailure as failure:
             raise start_failure(failure, "create") from None
 
-    async def exec(self, exec_id: str, process: dict[str, Any], *, tty: bool, stdin: bool) -> int:
-        """Start a further process; its pid as the host numbers it.  Raises StartFailure."""
+    async def exec(self, exec_id: str, process: dict[str, Any], *, tty: bool, stdin: bool, note: Any = None) -> int:
+        """Start a further process; its pid as the host numbers it.  Raises StartFailure.
+
+        ``note`` is kept by the shim, and found again in ``execs`` by a daemon that comes after us.
+        """
         process = {**process, "terminal": tty}
         self._exit_of(exec_id)
         try:
-            with await self._channel.request("exec", exec_id=exec_id, process=process, stdin=stdin) as message:
+            body = {"process": process, "stdin": stdin, "note": note}
+            with await self._channel.request("exec", exec_id=exec_id, **body) as message:
                 return int(message.body["pid"])
         except StepFailure as failure:
             raise start_failure(failure, "exec") from None

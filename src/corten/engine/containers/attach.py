@@ -15,7 +15,7 @@ from corten.api import framing
 from corten.api.times import rfc3339_nano
 from corten.engine import detach
 from corten.engine.attachment import Attachment
-from corten.engine.containers import bundle
+from corten.engine.containers import bundle, logdriver
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live, Pending, Streams
 from corten.engine.containers.model import Container
@@ -112,7 +112,7 @@ def check_logs(record: Container, query: LogQuery) -> None:
     """Raise Invalid, in dockerd's words, if there is nothing that could be read."""
     if not (query.stdout or query.stderr):
         raise Invalid("Bad parameters: you must choose at least one stream")
-    if record.log_driver == "none":
+    if not logdriver.keeps_file(record.log_driver, record.host_config["LogConfig"]["Config"] or {}):
         raise Invalid("configured logging driver does not support reading")
 
 

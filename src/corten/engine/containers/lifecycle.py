@@ -166,7 +166,7 @@ class Lifecycle:
         if again:
             live.restart_delay = policy.delay_after(live.restart_delay, ran_for)
             live.restart_timer = self._ground.background.start(self._restart_later(live), f"restart {record.short_id}")
-        elif record.auto_remove:
+        elif record.auto_remove and not live.is_coming_back:
             self._ground.background.start(self._auto_remove(live), f"removing {record.short_id}")
 
     async def _tear_down(self, live: Live, task: Task | None) -> None:
@@ -262,14 +262,12 @@ class Lifecycle:
     async def restart(self, live: Live, timeout: int | None = None, signum: int | None = None) -> None:
         """Stop if it runs, then start; the restart policy and --rm do not see the end in between."""
         record = live.record
-        auto_remove = record.host_config["AutoRemove"]
         if record.is_active:
-            record.has_been_stopped_by_hand = True
-            record.host_config["AutoRemove"] = False
+            record.has_been_stopped_by_hand = live.is_coming_back = True
             try:
                 await self._bring_down(live, timeout, signum)
             finally:
-                record.host_config["AutoRemove"] = auto_remove
+                live.is_coming_back = False
         async with live.lock:
             self._check_start(live)
             record.has_been_stopped_by_hand = False

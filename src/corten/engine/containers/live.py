@@ -69,6 +69,8 @@ class Live:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     exec_ids: set[str] = field(default_factory=set)
     starts: int = 0
+    # True while ``docker restart`` brings it down: --rm does not see that end.
+    is_coming_back: bool = False
 
     def running_task(self) -> Task:
         """The task; raises Conflict if there is none."""

@@ -13,10 +13,9 @@ from typing import Any
 
 from corten.api.types import fields
 from corten.api.types.containers import CONFIG, HOST_CONFIG
-from corten.engine.containers import probes, resources, security, signals, userids
-from corten.errors import Invalid
+from corten.engine.containers import logdriver, probes, resources, security, signals, userids
+from corten.errors import Invalid, NotImplementedYet
 
-LOG_DRIVERS = frozenset({"json-file", "local", "none"})
 RUNTIMES = frozenset({"corten", "runc", "io.containerd.runc.v2"})
 _RESTART = frozenset({"no", "always", "on-failure", "unless-stopped"})
 _PORT = re.compile(r"\d{1,5}(-\d{1,5})?(/(tcp|udp|sctp))?\Z", re.IGNORECASE)
@@ -102,10 +101,10 @@ def read_host_config(body: Mapping[str, Any], defaults: Defaults) -> dict[str, A
 
 def _log_config(given: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     kind = given.get("Type") or defaults.log_driver
-    if kind not in LOG_DRIVERS:
-        raise Invalid(f"logger: no log driver named '{kind}' is registered")
     options = dict(defaults.log_opts) if kind == defaults.log_driver else {}
-    return {"Type": kind, "Config": options | (given.get("Config") or {})}
+    options |= given.get("Config") or {}
+    logdriver.check(kind, options)
+    return {"Type": kind, "Config": options}
 
 
 def restart_policy(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,6 +263,12 @@ def _check_host(host: Mapping[str, Any]) -> None:
     for item in host["ExtraHosts"] or ():
         _check_extra_host(item)
     _check_devices(host["Devices"])
+    for wish in host["DeviceRequests"] or ():
+        capabilities = str(wish.get("Capabilities") or []).replace("'", "").replace(",", "")
+        raise NotImplementedYet(
+            f'could not select device driver "{wish.get("Driver") or ""}" with capabilities: {capabilities}: Corten has '
+            "no drivers for GPUs and CDI devices; name the device nodes by --device"
+        )
 
 
 def _check_extra_host(item: str) -> None:

@@ -1,7 +1,7 @@
 """``docker exec``: created, started once, inspected, forgotten with its container.
 
-Owns: the records of execs, which live as long as this daemon does (their processes outlive it, as Docker's do not), and
-the words in which a failed start is told.
+Owns: the records of execs and the words in which a failed start is told.  Processes outlive the daemon, as Docker's do
+not; the shim keeps a note of each started one, by which the daemon that comes next knows it again.
 """
 
 from __future__ import annotations
@@ -49,6 +49,25 @@ class ExecService:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._execs: dict[str, Exec] = {}
+
+    def recover(self) -> None:
+        """Know again, after a daemon restart, what was started before: what runs is watched, what ended can be asked."""
+        for live in self._ground.roster:
+            for exec_id, known in (live.task.execs if live.task else {}).items():
+                if known.get("note"):
+                    self._recover(live, exec_id, known)
+
+    def _recover(self, live: Live, exec_id: str, known: Mapping[str, Any]) -> None:
+        item = Exec(exec_id, live, fields.read(known["note"], EXEC_CONFIG, "ExecConfig"), was_started=True)
+        item.pid = int(known["pid"])
+        self._execs[exec_id] = item
+        live.exec_ids.add(exec_id)
+        if record := known.get("record"):
+            item.exit_code = int(record["status"])
+        else:
+            item.is_running = True
+            assert live.task is not None
+            self._ground.background.start(self._watch(item, live.task), f"exec {exec_id[:12]}")
 
     def create(self, container: str, body: Mapping[str, Any]) -> str:
         """Make an exec of a running container; returns its id."""
@@ -184,7 +203,9 @@ class ExecService:
         )
         if size and len(size) == 2 and any(size):
             process["consoleSize"] = {"height": size[0], "width": size[1]}
-        item.pid = await task.exec(item.id, process, tty=bool(config["Tty"]), stdin=bool(config["AttachStdin"]))
+        item.pid = await task.exec(
+            item.id, process, tty=bool(config["Tty"]), stdin=bool(config["AttachStdin"]), note={**config, "Env": None}
+        )
         self._publish(item, f"exec_start: {_words(item)}")
         self._ground.background.start(self._watch(item, task), f"exec {item.id[:12]}")
 

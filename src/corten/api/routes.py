@@ -199,6 +199,8 @@ _PLUGINS = (
 
 # Ours, not Docker's.
 _CORTEN = (
+    Route("GET", "/corten/images/{name:*}/files", "image_files"),
+    Route("GET", "/corten/images/{name:*}/changes", "image_changes"),
     Route("POST", "/corten/store/check", "store_check"),
     Route("GET", "/corten/store/budget", "store_budget"),
     Route("POST", "/corten/store/budget", "store_enforce"),

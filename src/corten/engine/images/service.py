@@ -12,7 +12,7 @@ from typing import Any
 from corten.api.filters import Filters
 from corten.api.times import ZERO, rfc3339
 from corten.engine.images import credentials as auth
-from corten.engine.images import listing, names, removal, view
+from corten.engine.images import files, listing, names, removal, view
 from corten.engine.images.disposal import Disposal
 from corten.engine.images.ground import ImageGround, Progress
 from corten.engine.images.imports import CommitRequest, Importer, ImportRequest
@@ -119,7 +119,7 @@ class ImageService:
         """Remove exactly one image, names and all, unless somebody needs it."""
         self._disposal.drop(Digest.parse(id))
 
-    def ids(self) -> list[str]:
+    def ids(self) -> Sequence[str]:
         """Every image."""
         return [str(id) for id in self._ground.images.ids()]
 
@@ -170,6 +170,15 @@ class ImageService:
     ) -> None:
         """Put images into an archive."""
         await self._saver.save(wanted, self.find, send, platform=platform)
+
+    def files(self, name: str) -> AsyncIterator[bytes]:
+        """A tar of the files that a container would see; raises NotFound before the first byte."""
+        return files.tar(self._ground, self.find(name))
+
+    async def changes(self, name: str, since: str = "") -> Sequence[dict[str, Any]]:
+        """What each layer adds, changes and removes, or all of it against another image."""
+        before = self.find(since) if since else None
+        return await files.changes(self._ground, self.find(name), before)
 
     # -- asking registries -------------------------------------------------------------------------------------
 

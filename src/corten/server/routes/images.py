@@ -219,6 +219,22 @@ async def image_push(request: web.Request) -> web.StreamResponse:
     return await lines.answer(request, job)
 
 
+async def image_files(request: web.Request) -> web.StreamResponse:
+    """GET /corten/images/{name}/files: what `build --output type=local` writes.  Ours, see docs/builds.md."""
+    pieces = engine(request).images.files(param(request, "name"))
+
+    async def job(pipe: lines.Pipe) -> None:
+        async for piece in pieces:
+            await pipe.send(piece)
+
+    return await lines.answer(request, job, TAR)
+
+
+async def image_changes(request: web.Request) -> web.Response:
+    """GET /corten/images/{name}/changes?since=…: what `image diff` shows.  Ours."""
+    return reply(await engine(request).images.changes(param(request, "name"), request.query.get("since", "")))
+
+
 HANDLERS: dict[str, Handler] = {
     "image_list": image_list,
     "image_inspect": image_inspect,
@@ -232,4 +248,6 @@ HANDLERS: dict[str, Handler] = {
     "image_save": image_save,
     "image_save_many": image_save_many,
     "image_push": image_push,
+    "image_files": image_files,
+    "image_changes": image_changes,
 }

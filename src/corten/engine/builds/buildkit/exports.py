@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from corten.buildkit.board import Board, Shown
 from corten.buildkit.filesync import send
 from corten.buildkit.messages.control import Exporter
 from corten.buildkit.sessions import Session, Sessions
 from corten.buildkit.workshop import Built
-from corten.engine.containers import rootview, tarout
-from corten.engine.containers.archive import streamed
-from corten.engine.containers.pipes import BytePipe
+from corten.engine.images import files as imagefiles
 from corten.engine.images.ground import ImageGround
 from corten.errors import Invalid, NotImplementedYet
 from corten.kernel.paths import Root
 from corten.spec.digest import Digest
 from corten.spec.reference import Reference
-from corten.store.snapshots.base import Mount
 
 STORE = frozenset({"moby", "image"})
 
@@ -44,7 +41,7 @@ class Exports:
                     await self._directory(built, number, await sessions.get(session), step)
             elif exporter.type == "tar":
                 with board.step("exporting to client tarball") as step:
-                    pieces = self._tar(built.image_id)
+                    pieces = imagefiles.tar(self._ground, self._ground.images.get(Digest.parse(built.image_id)))
                     await send.send_file(await sessions.get(session), number, {}, pieces)
                     step.note("sending tarball")
             else:
@@ -67,26 +64,9 @@ class Exports:
             await send.send_tree(session, number, root)
         step.note("copying files")
 
-    def _tar(self, image_id: str) -> AsyncIterator[bytes]:
-        def work(pipe: BytePipe) -> None:
-            with self.root(image_id) as root:
-                tarout.write_tree(pipe, root, "/", "")
-
-        return streamed(work)
-
-    @contextlib.contextmanager
-    def root(self, image_id: str) -> Iterator[Root]:
+    def root(self, image_id: str) -> AbstractContextManager[Root]:
         """An image's files, seen by nobody else."""
-        chain = self._ground.images.get(Digest.parse(image_id)).config.chain_id
-        if chain is None:
-            with self._ground.scratch() as empty, Root.at(empty) as root:
-                yield root
-            return
-        with rootview.detached([Mount(m.type, m.source, m.options) for m in self._mounts(str(chain))]) as root:
-            yield root
-
-    def _mounts(self, chain: str) -> Sequence[Mount]:
-        return self._ground.snapshots.mounts(chain)
+        return imagefiles.root(self._ground, self._ground.images.get(Digest.parse(image_id)))
 
 
 def _reference(name: str) -> Reference:

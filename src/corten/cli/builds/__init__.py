@@ -1,0 +1,1 @@
+"""What ``corten build`` does beside sending a context: parts, progress, findings, outputs, a shell where it failed."""

@@ -97,9 +97,7 @@ def _refuse(request: web.Request) -> None:
     """Refuse what the classic builder cannot do, before the context is read."""
     builder = request.query.get("version", "")
     if builder == "2":
-        raise NotImplementedYet(
-            "BuildKit is not served by this engine: use the classic builder (DOCKER_BUILDKIT=0 docker build …)"
-        )
+        return  # routes/buildkit.py
     if builder not in ("", "1"):
         raise Invalid(f'invalid version "{builder}"')
     if request.query.getall("securityopt", []):

@@ -10,10 +10,13 @@ from corten.errors import CortenError, Invalid
 from corten.server import buildquery, lines
 from corten.server.buildlines import Reporter, StepReporter
 from corten.server.request import Handler, engine, filters, flag, number, reply, since
+from corten.server.routes.buildkit import build_traced
 
 
 async def build_start(request: web.Request) -> web.StreamResponse:
     """POST /build"""
+    if request.query.get("version") == "2":
+        return await build_traced(request)
     options = buildquery.options(request)
     builds = engine(request).builds
     body = await buildquery.sent(request)

@@ -19,6 +19,7 @@ from corten.spec.platform import host
 BUILD_ARG, LABEL, CONTEXT, SESSION = "build-arg:", "label:", "context:", "local-sessionid:"
 UPLOAD = "http://buildkit-session/"
 IMAGE = "docker-image://"
+CLIENT = "client-session"
 # docker: the frontend that a Dockerfile's own "syntax" would name; ours speaks the language.
 _SYNTAXES = ("docker/dockerfile", "docker.io/docker/dockerfile", "docker/dockerfile-upstream")
 _NETWORKS = {"": "", "sandbox": "", "host": "host", "none": "none"}
@@ -155,3 +156,28 @@ def _cache_from(options: Mapping[str, str]) -> tuple[str, ...]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Invalid(f"failed to unmarshal cache-imports: {error}") from None
     return tuple(dict.fromkeys(found))
+
+
+def attributes(options: BuildOptions) -> dict[str, str]:
+    """The other way round: the parameters of POST /build as a frontend's options."""
+    network = options.network if options.network in ("host", "none") else ""
+    if options.network not in ("", "default", "bridge", network):
+        raise Invalid(f"network mode {options.network!r} not supported by buildkit")
+    ulimits = [f"{each['Name']}={each['Soft']}:{each['Hard']}" for each in options.ulimits]
+    found = {
+        "filename": options.dockerfile,
+        "target": options.target,
+        "cache-from": ",".join(options.cache_from),
+        "image-resolve-mode": "pull" if options.pull else "",
+        "platform": options.platform,
+        "force-network-mode": network,
+        "add-hosts": ",".join("=".join(entry.split(":", 1)) for entry in options.extra_hosts),
+        "shm-size": str(options.shm_size) if options.shm_size else "",
+        "ulimit": ",".join(ulimits),
+        "cgroup-parent": options.cgroup_parent,
+        "context": options.remote if options.remote != CLIENT else "",
+        **{f"{LABEL}{name}": value for name, value in options.labels.items()},
+        **{f"{BUILD_ARG}{name}": value for name, value in options.build_args.items() if value is not None},
+    }
+    kept = {name: value for name, value in found.items() if value or name.startswith((LABEL, BUILD_ARG))}
+    return kept | ({"no-cache": ""} if options.no_cache else {})

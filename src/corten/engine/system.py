@@ -5,6 +5,7 @@ Owns: the documents.  Numbers are counted when asked; what does not change is fo
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
@@ -129,7 +130,7 @@ class System:
         return {
             "Debug": facts.debug,
             "NFd": len(os.listdir("/proc/self/fd")),
-            "NGoroutines": len(sys._current_frames()),
+            "NGoroutines": len(sys._current_frames()) + len(asyncio.all_tasks()),
             "NEventsListener": 0,
             "LoggingDriver": facts.log_driver,
             "IndexServerAddress": "https://index.docker.io/v1/",

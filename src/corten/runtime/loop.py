@@ -59,9 +59,10 @@ class Loop:
         """Until ``running`` is false."""
         while self.running:
             timeout = max(self._timers[0][0] - time.monotonic(), 0) if self._timers else -1
-            for fd, events in self._epoll.poll(timeout):
-                handler = self._handlers.get(fd)
-                if handler:
+            happened = [(fd, events, self._handlers.get(fd)) for fd, events in self._epoll.poll(timeout)]
+            for fd, events, handler in happened:
+                # Not if a handler before it has closed the descriptor: its number may be another's by now.
+                if handler and self._handlers.get(fd) is handler:
                     handler(events)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 heapq.heappop(self._timers)[2]()

@@ -322,6 +322,7 @@ class Shim:
     def _finish_exec(self, running: Running) -> None:
         assert running.exec_id is not None and running.record is not None
         if running.child:
+            self.loop.remove(running.child.pidfd)  # another child's end may have told us of this one's
             os.close(running.child.pidfd)
         self.service.tell({"event": "exited", "exec_id": running.exec_id, **running.record})
         ended = [exec_id for exec_id, each in self.execs.items() if each.record is not None]

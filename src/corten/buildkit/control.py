@@ -92,8 +92,8 @@ class Control:
 
     async def status(self, request: StatusRequest, call: Call) -> AsyncIterator[StatusResponse]:
         """A solve's progress, from its beginning to its end."""
-        solve = await self._solves.get(request.ref)
-        async for message in solve.board.watch():
+        board = await self._solves.board(request.ref)
+        async for message in board.watch():
             yield message
 
     async def session(self, stream: Stream, call: Call) -> None:

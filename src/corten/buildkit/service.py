@@ -74,8 +74,8 @@ class BuildKit:
         )
         working = asyncio.ensure_future(self._control.solve(request, Call("", ())))
         try:
-            solve = await self._solves.get(request.ref)
-            async for message in solve.board.watch():
+            board = await self._solves.board(request.ref)
+            async for message in board.watch():
                 tell(message.to_bytes())
             return (await working).exporter_response.get("containerimage.digest", "")
         finally:

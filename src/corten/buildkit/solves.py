@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from corten.buildkit.board import Board
@@ -20,6 +20,8 @@ from corten.buildkit.workshop import Built
 from corten.errors import Conflict, Invalid, NotFound, NotImplementedYet
 
 WAIT = 5.0
+# Who asks for the progress of a solve that failed at once comes after its end.
+REMEMBERED = 10.0
 _RESULT = "docker-image://corten.result/image@"
 
 
@@ -70,6 +72,7 @@ class Solves:
 
     def __init__(self) -> None:
         self._solves: dict[str, Solve] = {}
+        self._ended: dict[str, Board] = {}
         self._changed = asyncio.Condition()
 
     async def add(self, solve: Solve) -> None:
@@ -89,13 +92,23 @@ class Solves:
         elif not solve.returned.cancelled():
             solve.returned.exception()
         solve.board.close()
+        self._ended[solve.ref] = solve.board
+        asyncio.get_running_loop().call_later(REMEMBERED, self._ended.pop, solve.ref, None)
+
+    async def board(self, ref: str) -> Board:
+        """What a solve tells, also shortly after its end."""
+        await self._until(ref, lambda: ref in self._solves or ref in self._ended)
+        return self._solves[ref].board if ref in self._solves else self._ended[ref]
 
     async def get(self, ref: str) -> Solve:
         """The solve; the request for it may be a moment late."""
+        await self._until(ref, lambda: ref in self._solves)
+        return self._solves[ref]
+
+    async def _until(self, ref: str, is_known: Callable[[], bool]) -> None:
         try:
             async with asyncio.timeout(WAIT), self._changed:
-                await self._changed.wait_for(lambda: ref in self._solves)
-                return self._solves[ref]
+                await self._changed.wait_for(is_known)
         except TimeoutError:
             raise NotFound(f"no such job {ref}") from None
 

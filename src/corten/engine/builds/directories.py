@@ -38,7 +38,8 @@ class Directories:
             return
         self._busy.add(kept)
         try:
-            kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept.mkdir(mode=0o700, exist_ok=True)
             size = await fetch(session, wanted, kept)
             os.utime(kept)
             yield kept, size

@@ -164,7 +164,8 @@ class BuildService:
             trees=DetachedTrees(),
             executor=executor,
             layers=StepLayers(self.images.snapshots, self.images.workers),
-            cache=self._sources(options.cache_from),
+            # BuildKit: what --cache-from names is there besides the cache, not instead of it.
+            cache=self._sources(options.cache_from) if visit.is_classic else self._records,
             sink=BuiltImages(self.images),
             scratch=scratch,
             mounts=self._mounts,

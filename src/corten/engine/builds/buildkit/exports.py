@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from corten.buildkit.board import Board, Shown
 from corten.buildkit.filesync import send
@@ -60,12 +61,16 @@ class Exports:
         return _told(built, names)
 
     async def _directory(self, built: Built, number: int, session: Session, step: Shown) -> None:
-        with self.root(built.image_id) as root:
+        stack = ExitStack()
+        root = await asyncio.to_thread(stack.enter_context, self.root(built.image_id))
+        try:
             await send.send_tree(session, number, root)
+        finally:
+            await asyncio.to_thread(stack.close)
         step.note("copying files")
 
     def root(self, image_id: str) -> AbstractContextManager[Root]:
-        """An image's files, seen by nobody else."""
+        """An image's files, seen by nobody else.  For a thread: it mounts and unmounts."""
         return imagefiles.root(self._ground, self._ground.images.get(Digest.parse(image_id)))
 
 

@@ -6,6 +6,7 @@ exports.py.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fnmatch
 import json
@@ -108,24 +109,37 @@ class EngineWorkshop:
 
     async def read(self, image_id: str, path: str, offset: int, length: int) -> bytes:
         """A part of a file."""
-        with self._file(image_id, path) as root, open(root.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            file.seek(max(0, offset))
-            data = file.read(min(length, FILE_LIMIT) if length > 0 else FILE_LIMIT + 1)
+        size = min(length, FILE_LIMIT) if length > 0 else FILE_LIMIT + 1
+
+        def work() -> bytes:
+            with self._file(image_id, path) as root, open(root.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                file.seek(max(0, offset))
+                return file.read(size)
+
+        data = await asyncio.to_thread(work)
         if len(data) > FILE_LIMIT:
             raise Invalid(f"{path} is larger than {FILE_LIMIT} bytes")
         return data
 
     async def stat(self, image_id: str, path: str) -> Stat:
         """One file; links are followed."""
-        with self._file(image_id, path) as root:
-            return describe(root, root.realpath(path), os.path.basename(path.rstrip("/")))
+
+        def work() -> Stat:
+            with self._file(image_id, path) as root:
+                return describe(root, root.realpath(path), os.path.basename(path.rstrip("/")))
+
+        return await asyncio.to_thread(work)
 
     async def list(self, image_id: str, path: str, pattern: str) -> list[Stat]:
         """A directory's entries."""
-        with self._file(image_id, path) as root:
-            names = sorted(root.list(path or "/"))
-            wanted = [name for name in names if not pattern or fnmatch.fnmatchcase(name, pattern)]
-            return [describe(root, os.path.join(path, name), name) for name in wanted]
+
+        def work() -> Sequence[Stat]:
+            with self._file(image_id, path) as root:
+                names = sorted(root.list(path or "/"))
+                wanted = [name for name in names if not pattern or fnmatch.fnmatchcase(name, pattern)]
+                return [describe(root, os.path.join(path, name), name) for name in wanted]
+
+        return list(await asyncio.to_thread(work))
 
     @contextlib.contextmanager
     def _file(self, image_id: str, path: str) -> Iterator[Root]:

@@ -228,7 +228,7 @@ def propagation(points: list[MountPoint]) -> str:
 def mounts(container: Container, world: Surroundings) -> list[dict[str, Any]]:
     """The kernel's file systems, then what the user mounts, parents before children, then the generated /etc files."""
     host = container.host_config
-    base = [_proc(host), _dev(), _pts(), _sys(host, world), *_cgroup(host), *_mqueue(host), *_shm(host, world)]
+    base = [_proc(host), _dev(), _pts(), _sys(host, world), *_cgroup(host), *_mqueue(), *_shm(host, world)]
     points = list(container.mounts)
     points += [MountPoint("tmpfs", path, options=_words(text)) for path, text in (host["Tmpfs"] or {}).items()]
     taken = {point.destination.rstrip("/") for point in points}
@@ -271,9 +271,7 @@ def _cgroup(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _mqueue(host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if host["IpcMode"] == "host":
-        return [_mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "nosuid", "noexec", "nodev")]
+def _mqueue() -> list[dict[str, Any]]:
     return [_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")]
 
 

@@ -149,6 +149,8 @@ async def clone(source: str, directory: Path, *, checksum: str = "", keep_git_di
     except Unavailable:
         # Servers need not give a commit by its name: fetch everything, then look.
         await _git(work, "fetch", "-q", "--tags", "origin")
+        if wanted == "HEAD":
+            wanted = (await _git(work, "ls-remote", "origin", "HEAD")).partition("\t")[0]
         await _git(work, "checkout", "-q", wanted, "--")
     await _git(work, "submodule", "update", "-q", "--init", "--recursive", "--depth", "1")
     head = (await _git(work, "rev-parse", "HEAD")).strip()

@@ -89,8 +89,8 @@ def _directory(context: str, dockerfile: str) -> Source:
             name = name.replace(os.sep, "/")
     patterns = _patterns(ignores)
     if patterns:
-        # The daemon needs these two even where they are ignored; it drops them before the first COPY.
-        patterns += ["!.dockerignore", f"!{name}"]
+        # The daemon needs these even where they are ignored; it drops them before the first COPY.
+        patterns += ["!.dockerignore", f"!{name}", f"!{name}.dockerignore"]
     return Source(archive.stream(root, ignore.Matcher(patterns), extra), name)
 
 

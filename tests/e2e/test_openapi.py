@@ -124,3 +124,140 @@ def test_answers(
         daemon.docker("network", "rm", "specified", check=False)
         daemon.docker("rm", "-f", "subject", "made", check=False)
         daemon.docker("volume", "rm", "specified", check=False)
+
+
+# Container and Exec groups, whole: (method, path, query, body, what the subject does, status).  "{exec}" is an exec.
+RUNNING, STOPPED, PAUSED, NONE, FROZEN_NAME = "running", "stopped", "paused", "none", "taken"
+GROUPS: list[tuple[str, str, str, Any, str, int]] = [
+    ("GET", "/containers/json", "?all=1&size=1&limit=5", None, RUNNING, 200),
+    ("GET", "/containers/json", "?filters=%7B%22nonsense%22%3A%5B%22x%22%5D%7D", None, RUNNING, 400),
+    ("POST", "/containers/create", "?name=made", {"Image": "busybox", "Cmd": ["true"]}, NONE, 201),
+    ("POST", "/containers/create", "?name=subject", {"Image": "busybox", "Cmd": ["true"]}, STOPPED, 409),
+    ("POST", "/containers/create", "", {"Image": "no-such-image"}, NONE, 404),
+    ("POST", "/containers/create", "", {"Image": "busybox", "Cmd": ["x"], "HostConfig": {"ShmSize": -1}}, NONE, 400),
+    ("GET", "/containers/{id}/json", "?size=1", None, RUNNING, 200),
+    ("GET", "/containers/{id}/json", "", None, STOPPED, 200),
+    ("GET", "/containers/{id}/json", "", None, PAUSED, 200),
+    ("GET", "/containers/{id}/json", "", None, NONE, 404),
+    ("GET", "/containers/{id}/top", "?ps_args=aux", None, RUNNING, 200),
+    ("GET", "/containers/{id}/top", "", None, NONE, 404),
+    ("GET", "/containers/{id}/logs", "?stdout=1&tail=5&timestamps=1", None, RUNNING, 200),
+    ("GET", "/containers/{id}/logs", "?stdout=1", None, NONE, 404),
+    ("GET", "/containers/{id}/changes", "", None, RUNNING, 200),
+    ("GET", "/containers/{id}/changes", "", None, NONE, 404),
+    ("GET", "/containers/{id}/export", "", None, STOPPED, 200),
+    ("GET", "/containers/{id}/export", "", None, NONE, 404),
+    ("GET", "/containers/{id}/stats", "?stream=false&one-shot=true", None, RUNNING, 200),
+    ("GET", "/containers/{id}/stats", "?stream=false", None, STOPPED, 200),
+    ("GET", "/containers/{id}/stats", "?stream=false", None, NONE, 404),
+    ("POST", "/containers/{id}/resize", "?h=30&w=90", None, RUNNING, 200),
+    ("POST", "/containers/{id}/resize", "?h=30&w=90", None, NONE, 404),
+    ("POST", "/containers/{id}/start", "", None, STOPPED, 204),
+    ("POST", "/containers/{id}/start", "", None, RUNNING, 304),
+    ("POST", "/containers/{id}/start", "", None, NONE, 404),
+    ("POST", "/containers/{id}/stop", "?t=0", None, RUNNING, 204),
+    ("POST", "/containers/{id}/stop", "", None, STOPPED, 304),
+    ("POST", "/containers/{id}/stop", "", None, NONE, 404),
+    ("POST", "/containers/{id}/restart", "?t=0", None, RUNNING, 204),
+    ("POST", "/containers/{id}/restart", "", None, NONE, 404),
+    ("POST", "/containers/{id}/kill", "?signal=KILL", None, RUNNING, 204),
+    ("POST", "/containers/{id}/kill", "", None, STOPPED, 409),
+    ("POST", "/containers/{id}/kill", "", None, NONE, 404),
+    ("POST", "/containers/{id}/update", "", {"CpuShares": 100}, RUNNING, 200),
+    ("POST", "/containers/{id}/update", "", {"CpuShares": 100}, NONE, 404),
+    ("POST", "/containers/{id}/rename", "?name=made", None, RUNNING, 204),
+    ("POST", "/containers/{id}/rename", "?name=subject", None, FROZEN_NAME, 409),
+    ("POST", "/containers/{id}/rename", "?name=other", None, NONE, 404),
+    ("POST", "/containers/{id}/pause", "", None, RUNNING, 204),
+    ("POST", "/containers/{id}/pause", "", None, NONE, 404),
+    ("POST", "/containers/{id}/unpause", "", None, PAUSED, 204),
+    ("POST", "/containers/{id}/unpause", "", None, NONE, 404),
+    ("POST", "/containers/{id}/attach", "?logs=1&stdout=1", None, RUNNING, 200),
+    ("POST", "/containers/{id}/attach", "?stream=1", None, NONE, 404),
+    ("GET", "/containers/{id}/attach/ws", "", None, NONE, 404),
+    ("POST", "/containers/{id}/wait", "", None, STOPPED, 200),
+    ("POST", "/containers/{id}/wait", "?condition=when-it-rains", None, RUNNING, 400),
+    ("POST", "/containers/{id}/wait", "", None, NONE, 404),
+    ("DELETE", "/containers/{id}", "?force=1&v=1", None, RUNNING, 204),
+    ("DELETE", "/containers/{id}", "", None, RUNNING, 409),
+    ("DELETE", "/containers/{id}", "", None, NONE, 404),
+    ("HEAD", "/containers/{id}/archive", "?path=/etc", None, RUNNING, 200),
+    ("HEAD", "/containers/{id}/archive", "?path=/none", None, RUNNING, 404),
+    ("GET", "/containers/{id}/archive", "?path=/etc/hosts", None, RUNNING, 200),
+    ("GET", "/containers/{id}/archive", "?path=/none", None, RUNNING, 404),
+    ("GET", "/containers/{id}/archive", "", None, RUNNING, 400),
+    ("PUT", "/containers/{id}/archive", "?path=/tmp", b"", RUNNING, 200),
+    ("PUT", "/containers/{id}/archive", "?path=/none", b"", RUNNING, 404),
+    ("PUT", "/containers/{id}/archive", "?path=/tmp", b"no tar" * 200, RUNNING, 400),
+    ("POST", "/containers/prune", "?filters=%7B%22label%22%3A%5B%22x%22%5D%7D", None, STOPPED, 200),
+    ("POST", "/containers/{id}/exec", "", {"Cmd": ["true"], "AttachStdout": True}, RUNNING, 201),
+    ("POST", "/containers/{id}/exec", "", {"Cmd": ["true"]}, PAUSED, 409),
+    ("POST", "/containers/{id}/exec", "", {"Cmd": ["true"]}, NONE, 404),
+    ("POST", "/exec/{exec}/start", "", {"Detach": True}, RUNNING, 200),
+    ("POST", "/exec/none/start", "", {"Detach": True}, RUNNING, 404),
+    ("POST", "/exec/{exec}/resize", "?h=10&w=20", None, RUNNING, 200),
+    ("POST", "/exec/none/resize", "?h=10&w=20", None, RUNNING, 404),
+    ("GET", "/exec/{exec}/json", "", None, RUNNING, 200),
+    ("GET", "/exec/none/json", "", None, RUNNING, 404),
+]  # fmt: skip
+
+
+def documented(template: str) -> str:
+    return re.sub(r"/exec/[^/]+/", "/exec/{id}/", template)
+
+
+@pytest.mark.parametrize(
+    ("method", "template", "query", "body", "doing", "expected"), GROUPS, ids=lambda value: str(value)[:30]
+)
+def test_containers_and_execs(
+    daemon: Daemon, specification: dict[str, Any], method: str, template: str, query: str, body: Any, doing: str,
+    expected: int,
+) -> None:  # fmt: skip
+    subject = "made" if doing == FROZEN_NAME else "subject"
+    if doing != NONE:
+        daemon.docker("run", "-dt", "--name", "subject", "busybox", "sleep", "100")
+    if doing == STOPPED:
+        daemon.docker("kill", "subject")
+    elif doing == PAUSED:
+        daemon.docker("pause", "subject")
+    elif doing == FROZEN_NAME:
+        daemon.docker("run", "-d", "--name", "made", "busybox", "sleep", "100")
+    path = template.replace("{id}", subject)
+    if "{exec}" in path:
+        made = request(daemon, "POST", "/containers/subject/exec", {"Cmd": ["sleep", "9"], "Tty": True})[1]["Id"]
+        if path.endswith("resize"):
+            request(daemon, "POST", f"/exec/{made}/start", {"Detach": True, "Tty": True})
+        path = path.replace("{exec}", made)
+    status, answer = raw(daemon, method, path + query, body)
+    assert status == expected, answer
+    if template == "/containers/{id}/attach" and status == 200:
+        return  # a stream
+    schema = answer_schema(specification, method, documented(template), status)
+    if answer and (status >= 400 or len(schema) > 1) and method != "HEAD":
+        if schema.get("type") == ["string", "null"] or "logs" in template or "export" in template:
+            return  # streams of bytes
+        if "archive" in template and status == 200:
+            return
+        jsonschema.validate(json.loads(answer), schema)
+
+
+def raw(daemon: Daemon, method: str, path: str, body: Any) -> tuple[int, bytes]:
+    connection = UnixConnection(str(daemon.socket))
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body)
+    kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
+    connection.request(method, "/v1.50" + path, data, {"Content-Type": kind} if data is not None else {})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, text
+
+
+def test_every_route_of_the_two_groups_is_called(specification: dict[str, Any]) -> None:
+    called = {(method, documented(template)) for method, template, *_ in GROUPS}
+    listed = {
+        (method.upper(), path)
+        for path, operations in specification["paths"].items()
+        for method, operation in operations.items()
+        if set(operation.get("tags", ())) & {"Container", "Exec"}
+    }
+    assert called == listed

@@ -20,7 +20,8 @@ from corten.errors import Internal, Invalid
 
 MAX_DEPTH = 200
 MAX_ENTRIES = 5_000_000
-_NS = 10**9
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ME = (os.geteuid(), os.getegid())
 
 
 class Receiver:
@@ -32,6 +33,7 @@ class Receiver:
         self._seen: set[str] = set()
         self._directories: dict[str, Stat] = {"": Stat(mode=modes.DIRECTORY | 0o755)}
         self._files: set[str] = set()
+        self._links: list[Stat] = []
         self._asked: dict[int, Stat] = {}
         self._fds: dict[int, int] = {}
         self._is_listed = False
@@ -104,7 +106,8 @@ class Receiver:
                 os.symlink(found.linkname, path)
             self._owner(found, path)
         elif kind == 0 and found.linkname:
-            self._link(found, path, here)
+            self._check_link(found)
+            self._links.append(found)
         elif kind == 0:
             return self._file(found, path, here)
         elif kind != modes.SOCKET:
@@ -121,21 +124,23 @@ class Receiver:
             os.chmod(path, 0o700)
         self._directories[found.path] = found
 
-    def _link(self, found: Stat, path: str, here: os.stat_result | None) -> None:
+    def _check_link(self, found: Stat) -> None:
         if found.linkname not in self._files:
             raise Invalid(f"invalid hard link {found.path[:200]!r} to {found.linkname[:200]!r}")
-        target = os.path.join(self._root, found.linkname)
+        self._files.add(found.path)
+
+    def _link(self, found: Stat) -> None:
+        path, target = (os.path.join(self._root, name) for name in (found.path, found.linkname))
+        here = _lstat(path)
         if here is None or here.st_ino != os.lstat(target).st_ino:
             _remove(path, here)
-            os.link(target, path)
-        self._files.add(found.path)
+            os.link(target, path, follow_symlinks=False)
 
     def _file(self, found: Stat, path: str, here: os.stat_result | None) -> bool:
         self._files.add(found.path)
         if here is not None and _is_same(found, here):
             return False
         _remove(path, here)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
         return True
 
     # -- data ----------------------------------------------------------------------------------------------------
@@ -144,35 +149,35 @@ class Receiver:
         found = self._asked.get(packet.id)
         if found is None:
             raise Invalid(f"invalid file request {packet.id}")
-        path = os.path.join(self._root, found.path)
         fd = self._fds.get(packet.id)
         try:
+            if fd is None:
+                fd = self._fds[packet.id] = os.open(os.path.join(self._root, found.path), _NEW, 0o600)
             if packet.data:
-                if fd is None:
-                    fd = self._fds[packet.id] = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
                 self.bytes += len(packet.data)
                 view = memoryview(packet.data)
                 while view:
                     view = view[os.write(fd, view) :]
                 return
-            if fd is not None:
-                os.close(self._fds.pop(packet.id))
-            self._metadata(found, path)
+            self._metadata(found, fd)
+            os.close(self._fds.pop(packet.id))
         except OSError as error:
             raise Internal(f"receiving {found.path}: {error.strerror}") from error
         del self._asked[packet.id]
 
     def _owner(self, found: Stat, path: str) -> None:
         os.chown(path, found.uid, found.gid, follow_symlinks=False)
-        _touch(path, found)
+        os.utime(path, ns=(found.mod_time, found.mod_time), follow_symlinks=False)
 
-    def _metadata(self, found: Stat, path: str) -> None:
-        os.chown(path, found.uid, found.gid)
-        os.chmod(path, modes.permissions(found.mode))
+    def _metadata(self, found: Stat, at: str | int) -> None:
+        is_new = isinstance(at, int)
+        if not is_new or (found.uid, found.gid) != _ME:
+            os.chown(at, found.uid, found.gid)
+        os.chmod(at, modes.permissions(found.mode))
         for name, value in found.xattrs.items():
             with suppress(OSError):
-                os.setxattr(path, name, value)
-        _touch(path, found)
+                os.setxattr(at, name, value)
+        os.utime(at, ns=(found.mod_time, found.mod_time))
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -190,6 +195,8 @@ class Receiver:
     def _finish(self) -> None:
         if not self._is_listed or self._asked:
             raise Invalid("the sender ended before everything had come")
+        for link in self._links:
+            self._link(link)
         for path, found in sorted(self._directories.items(), reverse=True):
             if path:
                 self._metadata(found, os.path.join(self._root, path))
@@ -220,10 +227,6 @@ def _is_same(found: Stat, here: os.stat_result) -> bool:
         and stat.S_IMODE(here.st_mode) == modes.permissions(found.mode)
         and (here.st_uid, here.st_gid) == (found.uid, found.gid)
     )
-
-
-def _touch(path: str, found: Stat) -> None:
-    os.utime(path, ns=(found.mod_time, found.mod_time), follow_symlinks=False)
 
 
 def _special(kind: int) -> int:

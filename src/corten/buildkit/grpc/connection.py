@@ -77,9 +77,9 @@ class Stream:
         self._grant()
         return found
 
-    async def send(self, message: bytes) -> None:
-        """Send one message, no faster than the other side reads."""
-        await self._connection.send(self._number, pack(message), self)
+    async def send(self, *messages: bytes) -> None:
+        """Send messages, no faster than the other side reads."""
+        await self._connection.send(self._number, b"".join(map(pack, messages)), self)
 
     def send_headers(self, headers: Headers, *, end: bool = False) -> None:
         self._connection.send_headers(self._number, headers, end=end)
@@ -96,6 +96,7 @@ class Stream:
 
     def reset(self) -> None:
         """Give the call up."""
+        self._grant(least=1)
         self._connection.reset(self._number)
 
     @property
@@ -118,6 +119,7 @@ class Stream:
         self._changed.set()
 
     def ended(self) -> None:
+        self._grant(least=1)
         self._has_ended = True
         self._changed.set()
 
@@ -125,8 +127,10 @@ class Stream:
         self._failure = self._failure or failure
         self._changed.set()
 
-    def _grant(self) -> None:
-        if self._unacknowledged and self._queued < HIGH_WATER:
+    def _grant(self, least: int = WINDOW // 4) -> None:
+        """Give window back, but not for every message; what a stream holds when it ends is given back to the
+        connection."""
+        if self._unacknowledged >= least and (self._queued < HIGH_WATER or least == 1):
             size, self._unacknowledged = self._unacknowledged, 0
             self._connection.acknowledge(self._number, size)
 

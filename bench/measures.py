@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import statistics
-import tarfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 
 import docker
 
+from bench import transfers
 from bench.engines import Engine
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One row of the table.  ``better`` says whether less or more is better; ``goal`` is the ratio to reach."""
-
-    name: str
-    unit: str
-    take: Callable[[Engine, int], float]
-    goal: float | None = None
-    more_is_better: bool = False
-
-
-def timed(action: Callable[[], object], rounds: int, warm_up: int = 2) -> float:
-    """Median milliseconds of an action."""
-    for _ in range(warm_up):
-        action()
-    samples = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        action()
-        samples.append((time.perf_counter() - begin) * 1000)
-    return statistics.median(samples)
+from bench.measure import Measure, timed
 
 
 def run_none(engine: Engine, rounds: int) -> float:
@@ -117,29 +92,17 @@ def read_logs(engine: Engine, rounds: int) -> float:
         engine.docker("rm", "-f", "talker")
 
 
-def context_of_many_files(engine: Engine, rounds: int) -> float:
-    """A build context of 5,000 small files, sent and copied."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in [("Dockerfile", b"FROM busybox\nCOPY . /files\n")] + [
-            (f"d{n % 50}/f{n}", f"{n}\n".encode() * 20) for n in range(5000)
-        ]:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return timed(lambda: engine.docker("build", "--no-cache", "-", stdin=buffer.getvalue()), 3, 1)
-
-
 MEASURES = [
     Measure("docker run --rm --net=none busybox true", "ms", run_none, 6),
     Measure("docker run --rm busybox true (bridge)", "ms", run_bridge, 6),
     Measure("docker exec true", "ms", exec_true, 3),
     Measure("docker build --no-cache, ten RUN echo", "ms", build_ten_steps, 6),
     Measure("docker build, 30 cached steps", "ms", rebuild_cached, 3),
-    Measure("docker build, context of 5,000 files", "ms", context_of_many_files, 1),
+    Measure("docker build, context of 5,000 files", "ms", partial(transfers.context, files=5000), 1),
     Measure("docker ps -a", "ms", list_containers),
     Measure("docker cp of 256 MB", "ms", copy_out, 1),
     Measure("docker logs of 200,000 lines", "ms", read_logs, 1),
     Measure("API create+start+wait+remove, 8 at once", "/s", parallel_starts, 10, more_is_better=True),
     Measure("memory (PSS) with 50 idle containers", "MB", idle_memory, 2),
+    *transfers.MEASURES,
 ]

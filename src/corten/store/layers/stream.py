@@ -115,7 +115,7 @@ class Inflow:
     @property
     def plain(self) -> Digest:
         """Of what came out: the diff ID, once all was read."""
-        return Digest.from_hash(self._plain)
+        return Digest.from_hash(self._plain if self.compression else self._packed)
 
     @property
     def packed(self) -> Digest:
@@ -191,7 +191,8 @@ class Inflow:
         self.plain_size += len(data)
         if self.plain_size > self._limit:
             raise Invalid(f"invalid tar stream: larger than the limit of {self._limit} bytes")
-        self._plain.update(data)
+        if self.compression:  # of a plain tar both digests are one, and hashing is half of the reader's work
+            self._plain.update(data)
         self._chunks.put(data)
 
     def _copy(self, data: bytes) -> Iterator[bytes]:

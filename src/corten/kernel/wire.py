@@ -38,6 +38,11 @@ class Message:
         return fd
 
     @property
+    def fds(self) -> list[int]:
+        """Those that have not been taken; still the message's."""
+        return [fd for fd in self._fds if fd is not None]
+
+    @property
     def fd_count(self) -> int:
         """How many descriptors came."""
         return len(self._fds)
@@ -89,14 +94,10 @@ def _send(sock: socket.socket, data: bytes, fds: list[int]) -> None:
 def receive(sock: socket.socket) -> Message | None:
     """The next message, or None when the other end is closed."""
     fds: list[int] = []
-    try:
-        space = socket.CMSG_SPACE(_MAX_FDS * 4)
-        data, ancillary, _, _ = sock.recvmsg(_INLINE_LIMIT + 1, space, socket.MSG_CMSG_CLOEXEC)
-        for level, kind, payload in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds += array.array("i", payload[: len(payload) - len(payload) % 4])
-    except ConnectionResetError:
-        return None
+    data, ancillary = _receive(sock)
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds += array.array("i", payload[: len(payload) - len(payload) % 4])
     if not data:
         _close_all(fds)
         return None
@@ -107,6 +108,16 @@ def receive(sock: socket.socket) -> Message | None:
     except (ValueError, IndexError):
         _close_all(fds)
         raise
+
+
+def _receive(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    space = socket.CMSG_SPACE(_MAX_FDS * 4)
+    try:
+        return sock.recvmsg(_INLINE_LIMIT + 1, space, socket.MSG_CMSG_CLOEXEC)[:2]
+    except ConnectionResetError:
+        # The other end was closed before it had read all that we said.  That is told first, and only once: its own
+        # last words are still there.
+        return sock.recvmsg(_INLINE_LIMIT + 1, space, socket.MSG_CMSG_CLOEXEC)[:2]
 
 
 def _read_memory(fd: int) -> bytes:

@@ -19,6 +19,7 @@ import json
 import os
 from typing import Any
 
+from corten.errors import Invalid
 from corten.kernel import files
 from corten.spec.runtime import Mount, Spec, parse_rootfs
 
@@ -38,9 +39,16 @@ class Bundle:
         """The directory's name is the container's id."""
         return os.path.basename(self.path)
 
+    def config(self) -> dict[str, Any]:
+        """config.json as it is; raises Invalid if that is no object."""
+        body = self._read("config.json")
+        if not isinstance(body, dict):
+            raise Invalid("a runtime spec needs a process")
+        return body
+
     def spec(self) -> Spec:
         """config.json, parsed."""
-        return Spec.parse(self._read("config.json"))
+        return Spec.parse(self.config())
 
     def root_mounts(self) -> tuple[Mount, ...]:
         """rootfs.json, parsed; without the file, ``root.path`` of config.json is bound."""

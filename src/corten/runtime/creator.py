@@ -18,24 +18,29 @@ from typing import Any, NoReturn
 
 from corten.errors import CortenError
 from corten.kernel import process, tty, wire
-from corten.runtime import spawn
+from corten.runtime import cradle, spawn
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group, Hierarchies
-from corten.runtime.protocol import VERSION, StepFailure
+from corten.runtime.protocol import FDS, LATER_FDS, NETWORK_FDS, VERSION, StepFailure
 from corten.runtime.stdio import make_pipes
 from corten.spec.runtime import Spec
 
 
-def main(requests: socket.socket, shim: socket.socket, hierarchies: Hierarchies) -> NoReturn:
-    """Wait for one request, do it, end.  If nobody ever asks, the sockets' ends are the shim's end too."""
+def main(
+    requests: socket.socket, shim: socket.socket, hierarchies: Hierarchies, early: spawn.Child | None = None
+) -> NoReturn:
+    """Wait for one request, do it, end.  If nobody ever asks, the sockets' ends are the shim's end too.
+
+    ``early`` is an init that waits already.
+    """
     message = wire.receive(requests)
     requests.close()
     if message is None:
         os._exit(0)
     with socket.socket(fileno=message.take()) as daemon:
-        creation = _Creation(Bundle(str(message.body["bundle"])), hierarchies)
+        creation = _Creation(Bundle(str(message.body["bundle"])), hierarchies, early)
         try:
-            creation.run(str(message.body["cgroup_parent"]), daemon, shim)
+            creation.run(message, daemon, shim)
         except BaseException as failure:
             report = StepFailure.of("create", failure)
             if isinstance(failure, CortenError):
@@ -53,23 +58,32 @@ WAKING = frozenset({"daemon", "listener", "channel", "pidfd", "stdout", "stderr"
 class _Creation:
     """One start, and what must be undone if it fails."""
 
-    def __init__(self, bundle: Bundle, hierarchies: Hierarchies) -> None:
+    def __init__(self, bundle: Bundle, hierarchies: Hierarchies, early: spawn.Child | None) -> None:
         self.bundle = bundle
+        self._early = early
+        self._is_told = False  # the daemon has the descriptors of the network
         self.group: Group | None = None
         self.child: spawn.Child | None = None
         self.estate: dict[str, int] = {}  # descriptors for the shim, by name
         self._hierarchies = hierarchies
 
-    def run(self, cgroup_parent: str, daemon: socket.socket, shim: socket.socket) -> None:
+    def run(self, request: wire.Message, daemon: socket.socket, shim: socket.socket) -> None:
         bundle, estate = self.bundle, self.estate
+        clients = request.body.get("clients") or []
+        estate |= {f"client{index}": request.take(index + 1) for index in range(len(clients))}
+        cgroup_parent = str(request.body["cgroup_parent"])
         estate["lock"] = _lock(bundle.path)
         os.makedirs(bundle.rootfs, exist_ok=True)
         bundle.forget()
-        options, spec = bundle.shim_options(), bundle.spec()
-        if bool(options.get("tty")) != spec.process.terminal:
+        options, config = bundle.shim_options(), bundle.config()
+        process_body = config.get("process") or {}
+        if bool(options.get("tty")) != bool(process_body.get("terminal")):
             raise StepFailure("create", 22, "shim.json and config.json differ about the terminal")
-        group = self.group = self._hierarchies.group(spec.linux.cgroups_path or f"{cgroup_parent}/{bundle.id}")
-        child = self.child = self._fork_init(spec, group, options)
+        group_path = (config.get("linux") or {}).get("cgroupsPath") or f"{cgroup_parent}/{bundle.id}"
+        group = self.group = self._hierarchies.group(group_path)
+        spec = self._begin(config, group, options, daemon if request.body.get("connect") else None)
+        child = self.child
+        assert child is not None
         # Init is at work on the other processor; all that does not need it is done meanwhile.
         if (oom_fd := group.oom_watch()) is not None:
             estate["oom"] = oom_fd
@@ -88,49 +102,74 @@ class _Creation:
         }
         bundle.write_state(state)
         process.set_title(f"corten-shim {bundle.id}", os.getppid())
-        netlink_fd = self._await_init(child, spec, options)
+        self._await_init(child, spec, options)
         # First to the daemon, which is waiting; what it asks next waits in the socket.
-        wanted = [*(estate[name] for name in ("pidfd", "netns", "root")), netlink_fd]
-        wire.send(daemon, {"event": "created", **state}, wanted)
-        if not options.get("expect_client", True):
-            self._start_if_asked(daemon, state)
+        wire.send(daemon, {"event": "created", **state}, self._shown())
+        is_watched = bool(options.get("expect_client", True) or clients)
+        starting = int(request.body.get("start") or 0)
+        if not starting and (not is_watched or request.body.get("connect")):
+            starting = self._asked_to_start(daemon, wait=not is_watched)
+        if starting:
+            self._start(state)
+        if starting and not is_watched:
+            self._report_start(daemon, starting, state)
+            starting = 0
         estate["daemon"] = daemon.fileno()
-        self._hand_over(shim, options, state, spec)
+        self._hand_over(shim, options, state, spec, {"clients": clients, "starting": starting})
 
-    def _hand_over(self, shim: socket.socket, options: dict[str, Any], state: dict[str, Any], spec: Spec) -> None:
+    def _shown(self) -> list[int]:
+        """The descriptors for the daemon: all, or those that it has not got yet."""
+        return [self.estate[name] for name in (LATER_FDS if self._is_told else FDS)]
+
+    def _hand_over(
+        self, shim: socket.socket, options: dict[str, Any], state: dict[str, Any], spec: Spec, rest: dict[str, Any]
+    ) -> None:
         """A shim that expects no client sleeps until one of the first descriptors has something to say: shim.sleep."""
+        self.estate.pop("netlink", None)
         names = sorted(self.estate, key=lambda name: name not in WAKING)
+        is_watched = bool(options.get("expect_client", True) or rest["clients"])
         body = {
             "bundle": self.bundle.path,
             "options": options,
             "state": state,
             "confinement": spawn.Confinement.of(spec).to_json(),
             "fds": names,
+            **rest,
         }
-        waking = 0 if options.get("expect_client", True) else sum(name in WAKING for name in names)
+        waking = 0 if is_watched else sum(name in WAKING for name in names)
         socket.send_fds(shim, [bytes([waking]), wire.encode(body)], [self.estate[name] for name in names])
 
-    def _start_if_asked(self, daemon: socket.socket, state: dict[str, Any]) -> None:
-        """If the next thing that happens is the word to start, pass it on: a container of which nobody wants anything
-        then costs a shim that has hardly run."""
+    def _asked_to_start(self, daemon: socket.socket, *, wait: bool) -> int:
+        """The number of the request to start, if that is the next thing that happens (or has happened already).
+
+        A container of which nobody wants anything then costs a shim that has hardly run.
+        """
         assert self.child is not None
-        assert self.child.channel is not None
-        channel, listener = self.child.channel, self.estate["listener"]
-        select.select([daemon.fileno(), listener, self.child.pidfd], [], [])
+        if wait:
+            select.select([daemon.fileno(), self.estate["listener"], self.child.pidfd], [], [])
         try:
             seen = daemon.recv(4096, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return
+            return 0
         if b'"op":"start"' not in seen or not (message := wire.receive(daemon)):
-            return
-        request = message.body.get("id")
-        answer = None
-        with contextlib.suppress(OSError):
-            wire.send(channel, {"start": True})
-            state |= {"status": "running", "started_at": time.time()}
-            self.bundle.write_state(state)  # while init executes: from here on it may have run, whoever dies
-            answer = wire.receive(channel)
-        channel.close()
+            return 0
+        return int(message.body.get("id") or 0)
+
+    def _start(self, state: dict[str, Any]) -> None:
+        """Pass the word on."""
+        assert self.child is not None
+        assert self.child.channel is not None
+        with contextlib.suppress(OSError):  # init has ended: its channel tells
+            wire.send(self.child.channel, {"start": True})
+        state |= {"status": "running", "started_at": time.time()}
+        self.bundle.write_state(state)  # while init executes: from here on it may have run, whoever dies
+
+    def _report_start(self, daemon: socket.socket, request: int, state: dict[str, Any]) -> None:
+        """Answer the request to start, in the place of a shim that sleeps."""
+        assert self.child is not None
+        assert self.child.channel is not None
+        answer = wire.receive(self.child.channel)
+        self.child.channel.close()
         del self.estate["channel"]
         if answer is None:
             wire.send(daemon, {"id": request, "pid": self.child.pid, "started_at": state["started_at"]})
@@ -139,19 +178,41 @@ class _Creation:
             self.bundle.write_state(state)
             wire.send(daemon, {"id": request, "error": state["failure"]})
 
-    def _fork_init(self, spec: Spec, group: Group, options: dict[str, Any]) -> spawn.Child:
+    def _begin(self, config: dict[str, Any], group: Group, options: dict[str, Any], told: socket.socket | None) -> Spec:
+        """Set an init to work: the one that waits, if it will do, else a new one.  ``told`` hears of its network."""
         ends: list[int] = []
-        if not spec.process.terminal:
+        if not options.get("tty"):
             ends, ours = make_pipes(stdin=bool(options.get("open_stdin")))
             self.estate |= ours
+        early, self._early = self._early, None
         try:
-            return spawn.spawn_init(self.bundle, spec, group, ends)
+            if early is not None and cradle.fits(config) and (network := cradle.born(early)):
+                self.estate |= dict(zip(NETWORK_FDS, network, strict=True))
+                with contextlib.suppress(BrokenPipeError):
+                    cradle.wake(early, self.bundle, group.path, ends)
+                    self.child = early
+                    if told:
+                        wire.send(told, {"event": "network"}, network)
+                        self._is_told = True
+                    spec = Spec.parse(config)  # as init does now
+                    assert early.channel is not None
+                    spawn.hand_groups(group, spec, early.channel)
+                    return spec
+            for name in NETWORK_FDS:
+                if name in self.estate:
+                    os.close(self.estate.pop(name))
+            if early is not None and early.channel is not None:
+                early.channel.close()  # it ends; the shim will reap it
+                os.close(early.pidfd)
+            spec = Spec.parse(config)
+            self.child = spawn.spawn_init(self.bundle, spec, group, ends)
+            return spec
         finally:
             for fd in ends:
                 os.close(fd)
 
-    def _await_init(self, child: spawn.Child, spec: Spec, options: dict[str, Any]) -> int:
-        """Take what init brings; its netlink socket is returned, all else is for the shim."""
+    def _await_init(self, child: spawn.Child, spec: Spec, options: dict[str, Any]) -> None:
+        """Take what init brings."""
         assert child.channel is not None
         message = wire.receive(child.channel)
         if message is None:
@@ -159,14 +220,16 @@ class _Creation:
         if "failed" in message.body:
             raise StepFailure.parse(message.body["failed"])
         self.estate |= {"pidfd": child.pidfd, "channel": child.channel.fileno()}
-        self.estate |= {"netns": message.take(0), "root": message.take(1)}
+        names = ["root"] if "netns" in self.estate else ["root", *NETWORK_FDS]
         if spec.process.terminal:
-            master_fd = self.estate["master"] = message.take(3)
+            names.append("master")
+        self.estate |= {name: message.take(index) for index, name in enumerate(names)}
+        if spec.process.terminal:
+            master_fd = self.estate["master"]
             height = int(options.get("height") or spec.process.height)
             width = int(options.get("width") or spec.process.width)
             if height and width:
                 tty.set_size(master_fd, height, width)
-        return message.take(2)
 
     def undo(self) -> None:
         """Leave nothing behind."""

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from corten.errors import CortenError
@@ -33,10 +33,11 @@ class Plan:
     mount_point: str
     operations: list[rootfs.Operation]
     joins_groups: bool  # the files to join by come over the channel
-    namespace_fds: dict[str, int]  # namespaces to join, by OCI's name
-    new_namespaces: int  # clone flags of those that we are born into
     stdio: Sequence[int]  # three descriptors; none with a terminal
     program: bytes | None  # seccomp
+    namespace_fds: dict[str, int] = field(default_factory=dict)  # namespaces to join, by OCI's name
+    new_namespaces: int = 0  # clone flags of those that we are born into
+    is_alone: bool = False  # the first steps have been done: see cradle.py
     reap: bool = False  # stay as pid 1 in front of the process (docker run --init)
     die_with_shim: bool = True
     prepared: idmapped.Prepared | None = None  # with a user namespace of our own: what we could not open ourselves
@@ -98,13 +99,18 @@ def _run(plan: Plan, channel: socket.socket, steps: _Steps) -> NoReturn:
     become.execute(path, wanted, variables, die_with_parent=plan.die_with_shim and not plan.reap)
 
 
-def _enter(plan: Plan, steps: _Steps) -> None:
-    """Be in the right namespaces and session."""
-    steps.name = "begin"
+def be_alone() -> None:
+    """No longer a part of what forked us: out of its session, and not to be looked into."""
     signal.set_wakeup_fd(-1)
     process.set_dumpable(False)
     os.setsid()
     os.umask(0)
+
+
+def _enter(plan: Plan, steps: _Steps) -> None:
+    """Be in the right namespaces and session."""
+    if not plan.is_alone:
+        be_alone()
     steps.name = "join namespaces"
     for kind, fd in plan.namespace_fds.items():
         namespaces.setns(fd, namespaces.CLONE_FLAGS[kind])
@@ -115,7 +121,7 @@ def _enter(plan: Plan, steps: _Steps) -> None:
             process.set_hostname(plan.spec.hostname)
         if plan.spec.domainname:
             process.set_domainname(plan.spec.domainname)
-    if plan.new_namespaces & flags.CLONE_NEWNET:
+    if plan.new_namespaces & flags.CLONE_NEWNET and not plan.is_alone:
         steps.name = "switch on loopback"
         process.loopback_up()
     for name, value in plan.spec.linux.sysctl.items():
@@ -167,11 +173,10 @@ def _prepare(plan: Plan, channel: socket.socket, steps: _Steps) -> tuple[int, li
     if shared:
         mounts.mount_setattr("/", propagation=flags.MS_SHARED, recursive=True)
     steps.name = "open network namespace"
-    fds = [
-        namespaces.open_of("self", "network") if os.path.exists("/proc/self") else _netns_without_proc(),
-        os.open("/", flags.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC),
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0).detach(),
-    ]
+    fds = [os.open("/", flags.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    if not plan.is_alone:
+        fds.append(namespaces.open_of("self", "network") if os.path.exists("/proc/self") else _netns_without_proc())
+        fds.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0).detach())
     slave_fd = -1
     if plan.spec.process.terminal:
         steps.name = "open terminal"

@@ -2,8 +2,8 @@
 
 Forking a process and touching its pages for the first time costs as much as all the work it does afterwards (a page
 that is first written after a fork is copied, and Python writes to what it only reads).  So the zygote keeps one shim
-forked, that waits, and its creator, that has rehearsed its work.  A burst of starts finds them gone and forks on the
-spot.
+forked, that waits, its creator, that has rehearsed its work, and an init (cradle.py).  A burst of starts finds them
+gone and forks on the spot.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
 
 from corten.kernel import wire
-from corten.runtime import creator, shim
+from corten.runtime import cradle, creator, shim
 from corten.runtime.cgroup import Hierarchies
 
 
@@ -37,15 +36,16 @@ class Nursery:
         """Fork a shim that waits.  It ends when we do."""
         self._waiting = self._fork(rehearsing=True)
 
-    def spawn(self, body: dict[str, Any], reply_fd: int) -> None:
+    def spawn(self, message: wire.Message) -> None:
         """Give a request to the one that waits, or to a new one."""
+        body, fds = message.body, message.fds
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             with waiting, contextlib.suppress(OSError):  # somebody may have killed it
-                wire.send(waiting, body, [reply_fd])
+                wire.send(waiting, body, fds)
                 return
         with self._fork(rehearsing=False) as fresh:
-            wire.send(fresh, body, [reply_fd])
+            wire.send(fresh, body, fds)
 
     def _fork(self, *, rehearsing: bool) -> socket.socket:
         ours, requests = wire.pair()
@@ -64,9 +64,11 @@ class Nursery:
         to_creator, to_shim = wire.pair()
         if os.fork() == 0:
             to_creator.close()
+            early = None
             if rehearsing:
+                early = cradle.fill(self._hierarchies, self._rehearse)
                 self._rehearse()
-            creator.main(requests, to_shim, self._hierarchies)
+            creator.main(requests, to_shim, self._hierarchies, early)
         requests.close()
         to_shim.close()
         shim.main(to_creator, self._hierarchies)

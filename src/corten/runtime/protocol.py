@@ -1,8 +1,10 @@
 """Who says what to whom, on one page.  Messages are JSON with descriptors over kernel/wire.py.
 
-    daemon -> zygote   {"op": "spawn", "bundle": path, "cgroup_parent": path}   + the shim's end of a task connection
+    daemon -> zygote   {"op": "spawn", "bundle": path, "cgroup_parent": path, "clients": […], "connect": bool,
+                        "start": n or 0}             + the shim's end of a task connection, and a stream for each client
                        {"op": "errand", "kind": …, …}                           + the errand's end of a reply socket
-    shim -> daemon     {"event": "created", "pid", "status", …}                 + netns, netlink, root, pidfd (FDS)
+    shim -> daemon     {"event": "network"}                                     + netns, netlink; only if "connect"
+                       {"event": "created", "pid", "status", …}                 + netns, netlink, root, pidfd (FDS)
                        {"event": "failed", "step", "errno", "message"}          instead of created
                        {"event": "exited", "exec_id": id or null, …exit record}
                        {"event": "oom"}
@@ -10,6 +12,8 @@
     daemon -> shim     {"id": n, "op": see shim_service.py, …}
 
 A daemon that comes later connects to control.sock, sends {"op": "hello"} and gets what ``created`` says and more.
+A spawn with a "start" goes on to execute without another word, which is answered under that number.  With "connect"
+the daemon is told of the network namespace as soon as there is one, and may send its start before "created".
 Requests on one connection are answered in any order; ``id`` tells which.  Fields may be added, never reinterpreted:
 an old shim must understand a new daemon.  ``VERSION`` counts changes that break this.
 """
@@ -22,6 +26,10 @@ VERSION = 1
 
 FDS = ("pidfd", "netns", "root", "netlink")
 """The order of the descriptors that come with ``created`` (and ``hello``, which has no netlink)."""
+
+NETWORK_FDS = ("netns", "netlink")
+LATER_FDS = ("pidfd", "root")
+"""Those of ``network``, and then of ``created``."""
 
 
 class StepFailure(Exception):

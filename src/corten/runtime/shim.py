@@ -76,7 +76,7 @@ def sleep(creator: socket.socket) -> tuple[bytes, list[int]]:
 
     Its first byte says how many of the descriptors, the first ones, are to be watched; with none there is no sleep.
     """
-    data, fds, _, _ = socket.recv_fds(creator, 1 << 20, 64)
+    data, fds, _, _ = socket.recv_fds(creator, 1 << 20, 128)
     creator.close()
     if data and data[0]:
         poll = select.poll()
@@ -108,9 +108,9 @@ class Shim:
         self._group: Group | None = None
         self._oom_kills = 0
         self._by_pid: dict[int, Running] = {}
-        self._take(fds)
+        self._take(body, fds)
 
-    def _take(self, fds: dict[str, int]) -> None:
+    def _take(self, body: dict[str, Any], fds: dict[str, int]) -> None:
         if "log" in fds:
             self.log = self.main.stdio.log = self._open_log(fds["log"])
         stdin = bool(self.options.get("open_stdin"))
@@ -135,7 +135,12 @@ class Shim:
             oom_fd = fds["oom"]
             self.loop.add(oom_fd, READ, lambda events: self._on_oom(oom_fd))
         self.service.listen(fds["listener"])
-        self.service.adopt(fds["daemon"])
+        connection = self.service.adopt(fds["daemon"])
+        for index, client in enumerate(body["clients"]):
+            wants = {number for number, name in ((1, "stdout"), (2, "stderr")) if client[name]}
+            self.main.stdio.attach(socket.socket(fileno=fds[f"client{index}"]), wants, stdin=client["stdin"])
+        if body["starting"]:
+            self.main.waiting.append((connection, body["starting"]))
 
     def _open_log(self, fd: int) -> LogFile | TeeLog:
         file = LogFile(
@@ -269,6 +274,7 @@ class Shim:
         running.waiting.clear()
         if running is self.main:
             if not began:
+                running.started_at = None
                 self.write_state()
             self.loop.reap()  # the creator, which has ended long since
 

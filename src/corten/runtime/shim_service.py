@@ -104,17 +104,18 @@ class Service:
             sock, _ = self._listener.accept()
             self._add(Connection(sock))
 
-    def _add(self, connection: Connection) -> None:
+    def _add(self, connection: Connection) -> Connection:
         self._connections.append(connection)
 
         def handle(events: int) -> None:
             self._readable(connection, events)
 
         self._shim.loop.add(connection.sock.fileno(), READ, handle)
+        return connection
 
-    def adopt(self, fd: int) -> None:
+    def adopt(self, fd: int) -> Connection:
         """The connection of the daemon that we are made for; it knows already that the container is created."""
-        self._add(Connection(socket.socket(fileno=fd)))
+        return self._add(Connection(socket.socket(fileno=fd)))
 
     def _fds(self) -> list[int]:
         assert self._shim.main.child is not None

@@ -87,23 +87,12 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
     if early:
         group.create(spec.linux.resources)
     clone_fd = group.clone_fd() if early else None
-    operations, prepared = rootfs.plan(spec, group.mounts()), None
+    wanted = plan(bundle, spec, group, stdio)
+    wanted.namespace_fds, wanted.new_namespaces = joined, new
     if has_users := idmapped.has_own(spec):
-        prepared = idmapped.prepare(spec, bundle.root_mounts(), operations, bundle.rootfs)
+        wanted.prepared = idmapped.prepare(spec, wanted.root_mounts, wanted.operations, bundle.rootfs)
+        wanted.spec = idmapped.within(spec)
         lend(stdio, idmapped.outside(spec.linux.uid_maps), idmapped.outside(spec.linux.gid_maps))
-    plan = init.Plan(
-        spec=idmapped.within(spec) if has_users else spec,
-        root_mounts=bundle.root_mounts(),
-        mount_point=bundle.rootfs,
-        operations=operations,
-        prepared=prepared,
-        joins_groups=not early,
-        namespace_fds=joined,
-        new_namespaces=new,
-        stdio=stdio,
-        program=Confinement.of(spec).filter_program(spec.process),
-        reap=spec.annotations.get(INIT_ANNOTATION) == "true",
-    )
     ours, theirs = wire.pair()
     pid_fd = joined.pop("pid", None)
     try:
@@ -113,7 +102,7 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
             pid, pidfd = process.clone3(new, cgroup_fd=clone_fd, for_parent=True)
             if pid == 0:
                 ours.close()
-                init.main(plan, theirs)
+                init.main(wanted, theirs)
     finally:
         theirs.close()
         for fd in (*joined.values(), pid_fd, clone_fd):
@@ -124,11 +113,25 @@ def spawn_init(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -
         with contextlib.suppress(BrokenPipeError):
             wire.send(ours, {"mapped": True})
     if not early:
-        _hand_groups(group, spec, ours)
+        hand_groups(group, spec, ours)
     return Child(pid, pidfd, ours)
 
 
-def _hand_groups(group: Group, spec: Spec, channel: socket.socket) -> None:
+def plan(bundle: Bundle, spec: Spec, group: Group, stdio: Sequence[int]) -> init.Plan:
+    """What init is to do once it is in its namespaces."""
+    return init.Plan(
+        spec=spec,
+        root_mounts=bundle.root_mounts(),
+        mount_point=bundle.rootfs,
+        operations=rootfs.plan(spec, group.mounts()),
+        joins_groups=group.version != 2,
+        stdio=stdio,
+        program=Confinement.of(spec).filter_program(spec.process),
+        reap=spec.annotations.get(INIT_ANNOTATION) == "true",
+    )
+
+
+def hand_groups(group: Group, spec: Spec, channel: socket.socket) -> None:
     """Make the groups while init makes its root, and give it the files to join them by."""
     group.create(spec.linux.resources)
     fds = group.join_fds()

@@ -25,7 +25,7 @@ from corten.runtime.nursery import Nursery
 # A codec is imported at its first use, and inside a container there is nothing to import from.
 CODECS = (encodings.ascii, encodings.latin_1, encodings.utf_8)
 
-_QUIET_MS = 30
+_QUIET_MS = 14
 """A new shim is raised when nothing has been asked for this long: not beside the start of the one before."""
 _REAP_MS = 1000
 
@@ -64,11 +64,12 @@ def main(fd: int) -> None:
 
 
 def _serve(message: wire.Message, daemon: socket.socket, nursery: Nursery) -> None:
+    if message.body.get("op") == "spawn":
+        nursery.spawn(message)
+        return
     reply_fd = message.take()
     try:
-        if message.body.get("op") == "spawn":
-            nursery.spawn(message.body, reply_fd)
-        elif os.fork() == 0:
+        if os.fork() == 0:
             try:
                 daemon.close()
                 errands.main(message, socket.socket(fileno=reply_fd))

@@ -36,21 +36,33 @@ class Channel:
         """Whether the shim is gone, or we have let go of it."""
         return self._closed
 
+    def expect(self) -> int:
+        """The number of a request that goes another way; ``answer`` is its answer."""
+        number = next(self._numbers)
+        self._waiting[number] = self._loop.create_future()
+        return number
+
     async def request(self, op: str, fds: Sequence[int] = (), **body: Any) -> wire.Message:
         """The answer; the caller closes it.  A StepFailure of the shim is raised as it is."""
         if self._closed:
             raise StepFailure(op, 3, "the container is not running")
-        number = next(self._numbers)
-        future: asyncio.Future[wire.Message] = self._loop.create_future()
-        self._waiting[number] = future
+        number = self.expect()
         try:
             await self._send({"id": number, "op": op, **body}, fds)
+        except BaseException as failure:
+            self._waiting.pop(number, None)
+            if isinstance(failure, OSError):
+                raise StepFailure(op, failure.errno or 3, "the container is not running") from None
+            raise
+        return await self.answer(number, op)
+
+    async def answer(self, number: int, op: str) -> wire.Message:
+        """The answer to a request that is on its way."""
+        try:
             async with asyncio.timeout(_DEADLINE):
-                message = await future
+                message = await self._waiting[number]
         except TimeoutError:
             raise Unavailable(f"the container's shim does not answer ({op})") from None
-        except OSError as failure:
-            raise StepFailure(op, failure.errno or 3, "the container is not running") from None
         finally:
             self._waiting.pop(number, None)
         if "error" in message.body:

@@ -58,6 +58,18 @@ class ShimOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """The streams that an attached client wants."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+
+    def to_json(self) -> dict[str, bool]:
+        return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
+
+
+@dataclass(frozen=True, slots=True)
 class ExitRecord:
     """How a process ended (exit.json).  ``error`` is non-empty when it is not the process's own doing."""
 

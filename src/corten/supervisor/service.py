@@ -8,21 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
-from corten.errors import Internal, Unavailable
+from corten.errors import CortenError, Internal, Unavailable
 from corten.kernel import wire
 from corten.kernel.paths import Root
 from corten.runtime.bundle import Bundle
 from corten.runtime.protocol import StepFailure
-from corten.supervisor.model import ExitRecord
+from corten.supervisor.model import Client, ExitRecord
 from corten.supervisor.recover import bury, connect, is_started
-from corten.supervisor.task import ShimLost, Task
+from corten.supervisor.task import ShimLost, Task, stream_pair
 from corten.supervisor.zygote import ZygoteProcess
 
-__all__ = ["Supervisor", "Task"]
+__all__ = ["ShimLost", "Supervisor", "Task"]
 
+_ABANDON_SECONDS = 10.0
 _CREATE_SECONDS = 120.0  # a volume on a server that does not answer must not hold a request for ever
 
 
@@ -84,6 +85,70 @@ class Supervisor:
             raise
         self._keep(task)
         return task
+
+    async def launch(
+        self,
+        bundle: Path,
+        clients: Sequence[Client] = (),
+        connect: Callable[[Task], Awaitable[None]] | None = None,
+    ) -> tuple[Task, list[socket.socket]]:
+        """Create and start in one go; the running task, and a stream for each client from the first byte on.
+
+        ``connect`` is called as soon as there is a network namespace, while the rest is being made, and is done before
+        the start.  Raises StartFailure and what ``connect`` raises, ShimLost if all of it may be tried again.
+        """
+        Bundle(str(bundle)).forget()
+        ours, theirs = wire.pair()
+        task = Task(bundle, ours)
+        pairs = [stream_pair() for _ in clients]
+        streams = [pair[0] for pair in pairs]
+        body = {
+            "op": "spawn",
+            "bundle": str(bundle),
+            "cgroup_parent": self.cgroup_parent,
+            "clients": [client.to_json() for client in clients],
+            "connect": connect is not None,
+            "start": 0 if connect else task.expect_start(),
+        }
+        try:
+            try:
+                await self._zygote.ask(body, [theirs.fileno(), *(pair[1].fileno() for pair in pairs)])
+            finally:
+                theirs.close()
+                for pair in pairs:
+                    pair[1].close()
+            await self._launched(task, connect)
+        except BaseException:
+            for stream in streams:
+                stream.close()
+            await _abandon(task)
+            raise
+        self._keep(task)
+        return task, streams
+
+    async def _launched(self, task: Task, connect: Callable[[Task], Awaitable[None]] | None) -> None:
+        try:
+            async with asyncio.timeout(_CREATE_SECONDS):
+                if connect is not None:
+                    await task.networked()
+                    try:
+                        await connect(task)
+                    except (CortenError, OSError):
+                        await task.created()  # if that has failed too, it is the reason
+                        raise
+                    starting = asyncio.ensure_future(task.start())
+                    try:
+                        await task.created()
+                    except BaseException:
+                        starting.cancel()
+                        await asyncio.gather(starting, return_exceptions=True)
+                        raise
+                else:
+                    await task.created()
+                    starting = asyncio.ensure_future(task.start())
+        except TimeoutError:
+            raise Unavailable("the container's file systems could not be set up in time") from None
+        await starting
 
     def _keep(self, task: Task) -> None:
         self._tasks = {each for each in self._tasks if not each.is_gone}
@@ -163,3 +228,14 @@ class Supervisor:
             message.close()
             raise Internal(StepFailure.parse(message.body["error"]).message)
         return message
+
+
+async def _abandon(task: Task) -> None:
+    """Leave nothing of a launch that has failed."""
+    with contextlib.suppress(CortenError, OSError, TimeoutError):
+        async with asyncio.timeout(_ABANDON_SECONDS):
+            await task.created()
+            await task.delete()
+            return
+    # Without us the shim destroys what it has made so far.
+    await task.release()

@@ -17,7 +17,7 @@ from typing import Any
 from corten.errors import Conflict, NotFound
 from corten.kernel import wire
 from corten.runtime.cgroup import Group, Hierarchies
-from corten.runtime.protocol import StepFailure
+from corten.runtime.protocol import FDS, LATER_FDS, NETWORK_FDS, StepFailure
 from corten.supervisor.channel import Channel, translate
 from corten.supervisor.model import ExitRecord, StartFailure
 from corten.supervisor.recover import bury
@@ -43,8 +43,10 @@ class Task:
         self.execs: dict[str, dict[str, Any]] = {}  # as recovery found them: {"pid", "started_at", "record", "note"}
         self._fds: dict[str, int] = {}
         self._cgroup = ""
+        self._start_number = 0
         self._exits: dict[str | None, asyncio.Future[ExitRecord]] = {}
         self._created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._networked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._burial: asyncio.Task[None] | None = None
         self._channel = Channel(sock, self._on_event, self._on_close)
@@ -53,8 +55,12 @@ class Task:
 
     def _on_event(self, message: wire.Message) -> None:
         event, body = message.body.get("event"), message.body
-        if event == "created":
-            self._take(message, ("pidfd", "netns", "root", "netlink"))
+        if event == "network":
+            self._fds = {name: message.take(index) for index, name in enumerate(NETWORK_FDS)}
+            self._tell_networked()
+        elif event == "created":
+            self._take(message, FDS if message.fd_count == len(FDS) else LATER_FDS)
+            self._tell_networked()
             if not self._created.done():
                 self._created.set_result(None)
         elif event == "failed":
@@ -71,8 +77,14 @@ class Task:
         self.status = str(body["status"])
         self.started_at = body.get("started_at")
         self._cgroup = str(body["cgroup"])
-        self._close_fds()
-        self._fds = {name: message.take(index) for index, name in enumerate(names)}
+        for index, name in enumerate(names):
+            if name in self._fds:
+                os.close(self._fds[name])
+            self._fds[name] = message.take(index)
+
+    def _tell_networked(self) -> None:
+        if not self._networked.done():
+            self._networked.set_result(None)
 
     def _ended(self, exec_id: str | None, record: ExitRecord) -> None:
         if exec_id is None:
@@ -133,10 +145,22 @@ class Task:
             else:
                 self._exit_of(exec_id)
 
+    async def networked(self) -> None:
+        """Until there is a network namespace, which may be before ``created``; raises StartFailure."""
+        await asyncio.wait((self._networked, self._created), return_when=asyncio.FIRST_COMPLETED)
+        if not self._networked.done():
+            await self._created
+
+    def expect_start(self) -> int:
+        """A number that tells whoever makes us to start at once; then ``start`` only waits."""
+        self._start_number = self._channel.expect()
+        return self._start_number
+
     async def start(self) -> None:
         """Let init execute the container's process; raises StartFailure."""
+        number, channel = self._start_number, self._channel
         try:
-            with await self._channel.request("start") as message:
+            with await (channel.answer(number, "start") if number else channel.request("start")) as message:
                 self.started_at = message.body.get("started_at")
                 if self.status == "created":
                     self.status = "running"
@@ -164,11 +188,8 @@ class Task:
 
         Output starts at this moment and is complete until the process's end, where the stream ends too.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours, theirs = stream_pair()
         try:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _STREAM_BUFFER)
-            ours.setblocking(False)
             wants = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
             await self._ask("attach", [theirs.fileno()], exec_id=exec_id, **wants)
         except BaseException:
@@ -303,6 +324,15 @@ class Task:
         self._channel.let_go()
         self._close_fds()
         self._gone.set()
+
+
+def stream_pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a new stream: the daemon's, and the one for the shim to attach."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _STREAM_BUFFER)
+    ours.setblocking(False)
+    return ours, theirs
 
 
 def start_failure(failure: StepFailure, verb: str) -> StartFailure:

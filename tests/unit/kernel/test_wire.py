@@ -51,3 +51,15 @@ def test_what_is_not_taken_is_closed_and_the_end_is_none() -> None:
     ours.close()
     assert wire.receive(theirs) is None
     theirs.close()
+
+
+def test_last_words_arrive_though_the_other_end_did_not_listen() -> None:
+    ours, theirs = wire.pair()
+    with ours:
+        wire.send(ours, {"unread": True})
+        wire.send(theirs, {"last": "words"})
+        theirs.close()
+        message = wire.receive(ours)
+        assert message is not None
+        assert message.body == {"last": "words"}
+        assert wire.receive(ours) is None

@@ -17,12 +17,13 @@ from corten.engine import detach
 from corten.engine.attachment import Attachment
 from corten.engine.containers import bundle, logdriver
 from corten.engine.containers.ground import Ground
-from corten.engine.containers.live import Live, Pending, Streams
+from corten.engine.containers.live import Live, Pending
 from corten.engine.containers.model import Container
 from corten.engine.containers.status import Status
 from corten.errors import Conflict, Invalid
 from corten.supervisor import logs
 from corten.supervisor.logs import LogLine
+from corten.supervisor.model import Client
 
 _STREAMS = {"stdout": framing.STDOUT, "stderr": framing.STDERR}
 
@@ -61,7 +62,7 @@ def attach(ground: Ground, live: Live, wish: Wish) -> Attachment:
     if record.state.status is Status.RESTARTING:
         raise Conflict(f"container {record.id} is restarting, wait until the container is running")
     keys = detach.parse(wish.detach_keys)
-    streams = Streams(wish.stdin and bool(record.config["OpenStdin"]), wish.stdout, wish.stderr)
+    streams = Client(wish.stdin and bool(record.config["OpenStdin"]), wish.stdout, wish.stderr)
 
     # Registered here and now: a start that comes before the streams are asked for must find it.
     pending = _register(live, streams) if wish.stream and live.task is None else None
@@ -88,7 +89,7 @@ def attach(ground: Ground, live: Live, wish: Wish) -> Attachment:
     )
 
 
-def _register(live: Live, streams: Streams) -> Pending:
+def _register(live: Live, streams: Client) -> Pending:
     pending = Pending(streams, asyncio.get_running_loop().create_future())
     live.pending.append(pending)
     return pending

@@ -16,16 +16,8 @@ from corten.engine import names
 from corten.engine.containers.model import KIND, Container
 from corten.errors import Conflict, Invalid, NotFound
 from corten.store.facts import Facts
+from corten.supervisor.model import Client
 from corten.supervisor.service import Task
-
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """Which streams an attached client wants."""
-
-    stdin: bool
-    stdout: bool
-    stderr: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,7 @@ class Waiter:
 class Pending:
     """A client that attached before the container was started; None if it will not be."""
 
-    streams: Streams
+    streams: Client
     future: asyncio.Future[socket.socket | None]
 
 

@@ -6,40 +6,60 @@ nothing about when: that is ``lifecycle.py``.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from typing import Any
 
 from corten.engine.containers import bundle, links, networking, storage
 from corten.engine.containers.ground import Ground
-from corten.engine.containers.live import Live
+from corten.engine.containers.live import Live, Pending
 from corten.engine.containers.lower import Surroundings, lower
 from corten.errors import CortenError
-from corten.supervisor.service import Task
+from corten.supervisor.service import ShimLost, Task
 
 log = logging.getLogger(__name__)
 
+_ATTEMPTS = 3
+_CLIENTS_AT_ONCE = 32
 _NAMESPACE_FIELDS = {"NetworkMode": ("network", "net"), "IpcMode": ("ipc", "ipc"), "PidMode": ("pid", "pid")}
 
 
 async def bring_up(ground: Ground, live: Live) -> Task:
     """Start the container's process; undoes everything if that fails."""
-    task: Task | None = None
-    try:
-        spec = await prepare(ground, live)
-        directory = ground.bundle(live.record.id)
-        root = ground.snapshots.mounts(live.record.id)
-        bundle.write(directory, spec, root, bundle.shim_options(live.record, directory))
-        task = await ground.supervisor.create(directory)
-        await asyncio.gather(networking.plug(ground, live, task), connect_pending(live, task))
-        await task.start()
-    except BaseException:
-        with contextlib.suppress(CortenError, OSError):
-            if task is not None:
-                await task.delete()
-        await give_back(ground, live)
-        raise
+    for attempt in range(_ATTEMPTS):
+        try:
+            return await _bring_up(ground, live)
+        except BaseException as failure:
+            await give_back(ground, live)
+            # Somebody has killed the zygote with our request in its hands, or the shim.
+            if not isinstance(failure, ShimLost) or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
+async def _bring_up(ground: Ground, live: Live) -> Task:
+    spec = await prepare(ground, live)
+    directory = ground.bundle(live.record.id)
+    root = ground.snapshots.mounts(live.record.id)
+    bundle.write(directory, spec, root, bundle.shim_options(live.record, directory))
+    waiting = [pending for pending in live.pending if not pending.future.done()]
+    waiting, later = waiting[:_CLIENTS_AT_ONCE], waiting[_CLIENTS_AT_ONCE:]
+
+    async def connect(task: Task) -> None:
+        await networking.plug(ground, live, task)
+        for pending in later:
+            await _attach(pending, task)
+
+    is_alone = not (networking.has_own_network(live.record) or later)
+    clients = [pending.streams for pending in waiting]
+    task, streams = await ground.supervisor.launch(directory, clients, None if is_alone else connect)
+    for pending, stream in zip(waiting, streams, strict=True):
+        if pending.future.done():
+            stream.close()  # it has left in the meantime
+        else:
+            pending.future.set_result(stream)
+    came, live.pending = [each for each in live.pending if not each.future.done()], []
+    for pending in came:
+        await _attach(pending, task)
     return task
 
 
@@ -74,14 +94,13 @@ async def prepare(ground: Ground, live: Live) -> dict[str, Any]:
     return lower(record, world)
 
 
-async def connect_pending(live: Live, task: Task) -> None:
-    """Give the clients that attached early their streams, before the first byte."""
-    waiting, live.pending = live.pending, []
-    for pending in waiting:
-        if pending.future.done():
-            continue
-        wanted = pending.streams
-        pending.future.set_result(await task.attach(stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr))
+async def _attach(pending: Pending, task: Task) -> None:
+    wanted = pending.streams
+    stream = await task.attach(stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr)
+    if pending.future.done():
+        stream.close()
+    else:
+        pending.future.set_result(stream)
 
 
 async def give_back(ground: Ground, live: Live) -> None:

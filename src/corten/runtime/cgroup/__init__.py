@@ -81,8 +81,13 @@ class Hierarchies:
                 v1[",".join(words)] = each.target
         return cls(v1, unified)
 
+    @property
+    def version(self) -> int:
+        """1 or 2."""
+        return 1 if any(not name.startswith("name=") for name in self.v1) or not self.unified else 2
+
     def group(self, path: str) -> Group:
         """The groups of a container at ``path`` ("/corten/ID") beneath each hierarchy."""
-        if any(not name.startswith("name=") for name in self.v1) or not self.unified:
-            return GroupV1(self.v1, path)
-        return GroupV2(self.unified, path)
+        if self.unified and self.version == 2:
+            return GroupV2(self.unified, path)
+        return GroupV1(self.v1, path)

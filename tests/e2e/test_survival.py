@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +136,22 @@ def test_rm_is_not_forgotten_by_a_restart_that_is_cut_short(own_daemon: Make) ->
     assert daemon.docker("inspect", "-f", "{{.HostConfig.AutoRemove}}", "passing").stdout == "true\n"
     daemon.docker("stop", "-t", "0", "passing")
     await_(lambda: daemon.docker("ps", "-aq").stdout == "", "it is gone")
+
+
+def test_sighup_reads_the_configuration_again(own_daemon: Make, tmp_path: Path) -> None:
+    file = tmp_path / "daemon.json"
+    file.write_text('{"labels": ["stage=one"]}')
+    daemon = own_daemon("--config-file", str(file))
+    assert daemon.client().info()["Labels"] == ["stage=one"]
+    file.write_text('{"labels": ["stage=two"], "insecure-registries": ["r.test:5000"], "debug": true}')
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    await_(lambda: daemon.client().info()["Labels"] == ["stage=two"], "labels")
+    info = daemon.client().info()
+    assert info["Debug"] and "r.test:5000" in info["RegistryConfig"]["IndexConfigs"]
+    file.write_text("{ nonsense")
+    daemon.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert daemon.client().info()["Labels"] == ["stage=two"], "a broken file changes nothing"
+    events = daemon.docker("events", "--since", "1m", "--until", "0s", "--filter", "type=daemon").stdout
+    assert "reload" in events

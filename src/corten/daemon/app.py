@@ -9,7 +9,7 @@ import contextlib
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,16 @@ class Store:
     workers: Workers
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The engine, and how it is told of a changed configuration."""
+
+    engine: Engine
+    reload: Callable[[Config], None]
+
+
 @contextlib.asynccontextmanager
-async def running_engine(config: Config) -> AsyncIterator[Engine]:
+async def running_engine(config: Config) -> AsyncIterator[Running]:
     """The engine, opened in order and closed in the opposite one; containers outlive it."""
     async with contextlib.AsyncExitStack() as stack:
         store = open_store(stack, config)
@@ -141,7 +149,7 @@ async def open_ground(stack: contextlib.AsyncExitStack, config: Config, store: S
 
 async def open_services(
     stack: contextlib.AsyncExitStack, config: Config, store: Store, ground: Ground, containers: ContainerService
-) -> Engine:
+) -> Running:
     """Images, builds and the rest, each on what was opened before it."""
     distribution = Distribution(registry_config(config))
     stack.push_async_callback(distribution.close)
@@ -177,7 +185,13 @@ async def open_services(
     facts = system_facts(config, store.facts)
     execs = ExecService(ground)
     execs.recover()
-    return Engine(
+    system = System(ground, facts, lambda: len(store.images.ids()))
+
+    def reload(changed: Config) -> None:
+        distribution.reconfigure(registry_config(changed))
+        system.reconfigure(system_facts(changed, store.facts))
+
+    engine = Engine(
         containers=containers,
         execs=execs,
         images=image_service,
@@ -187,12 +201,13 @@ async def open_services(
         networks=NetworkService(ground.networking, containers, ground.events),
         volumes=volume_service,
         events=ground.events,
-        system=System(ground, facts, lambda: len(store.images.ids())),
+        system=system,
         usage=Usage(image_service, containers, volume_service, builds),
         upkeep=make_upkeep(store, ground),
         budget=budget,
         watch=watch,
     )
+    return Running(engine, reload)
 
 
 def make_surveyor(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from corten import __version__
 from corten.api import times
+from corten.daemon import dockerd_flags
 from corten.errors import Invalid
 
 DEFAULT_HOST = "unix:///run/corten/corten.sock"
@@ -78,6 +79,10 @@ class Config:
     tls_cert: str = ""
     tls_key: str = ""
 
+    def evolve(self, **changed: Any) -> Config:
+        """The same but for what is given."""
+        return replace(self, **changed)
+
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cortend", description="The Corten engine.", argument_default=None)
@@ -109,6 +114,11 @@ def _arguments() -> argparse.ArgumentParser:
     add("--tlscacert", dest="tls_ca", metavar="FILE")
     add("--tlscert", dest="tls_cert", metavar="FILE")
     add("--tlskey", dest="tls_key", metavar="FILE")
+    for name, is_switch in dockerd_flags.names():
+        if is_switch:
+            add(f"--{name}", dest=f"dockerd {name}", nargs="?", const="true", help=argparse.SUPPRESS)
+        else:
+            add(f"--{name}", dest=f"dockerd {name}", action="append", help=argparse.SUPPRESS)
     return parser
 
 
@@ -184,6 +194,9 @@ def parse(arguments: Sequence[str]) -> tuple[Config, bool]:
     given = vars(_arguments().parse_args(arguments))
     validate = bool(given.pop("validate"))
     explicit: Path | None = given.pop("config_file")
+    for name, value in {name: given.pop(name) for name in list(given) if name.startswith("dockerd ")}.items():
+        if value is not None:
+            dockerd_flags.check(name.removeprefix("dockerd "), value)
     flags = {name: _flag_value(name, value) for name, value in given.items() if value is not None}
     return merge(flags, read_file(explicit or DEFAULT_CONFIG, required=explicit is not None)), validate
 
@@ -227,6 +240,9 @@ def read_file(path: Path, *, required: bool) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for key, value in body.items():
         name = _FILE_NAMES.get(key, key.replace("-", "_"))
+        if name not in known and dockerd_flags.is_known(key.removesuffix("s") if key == "exec-opts" else key):
+            dockerd_flags.check(key.removesuffix("s") if key == "exec-opts" else key, value)
+            continue
         if name not in known:
             raise Invalid(
                 f"unable to configure the Docker daemon with file {path}: the following directives don't match any "

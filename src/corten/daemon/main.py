@@ -20,6 +20,7 @@ from aiohttp import web
 from corten.daemon import listen
 from corten.daemon.app import running_engine
 from corten.daemon.config import Config, parse
+from corten.daemon.reload import Reloader
 from corten.engine.engine import Engine
 from corten.errors import Conflict, CortenError
 from corten.server.app import make_app
@@ -46,20 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         )
         with only_one(config.data_root), pidfile(config.pidfile):
-            asyncio.run(serve(config))
+            asyncio.run(serve(config, sys.argv[1:] if arguments is None else arguments))
     except CortenError as error:
         print(f"failed to start daemon: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, arguments: Sequence[str] = ()) -> None:
     """Open the engine, then the listeners, and wait for the signal to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    async with running_engine(config) as engine:
+    async with running_engine(config) as running:
+        engine = running.engine
+        loop.add_signal_handler(signal.SIGHUP, Reloader(arguments, config, running.reload, engine.events))
         # A client that goes away ends its streams; see STREAMS in server/app.py.
         runner = web.AppRunner(
             make_app(engine, *TABLES), access_log=None, handler_cancellation=True, shutdown_timeout=1.0

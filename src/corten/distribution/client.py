@@ -53,6 +53,12 @@ class Distribution:
         self._uploads = asyncio.Semaphore(self._config.parallel_uploads)
         self._under_way: dict[Digest, asyncio.Lock] = {}
 
+    def reconfigure(self, config: RegistryConfig) -> None:
+        """Reach registries by other rules from the next operation on."""
+        self._config = config
+        self._downloads = asyncio.Semaphore(config.parallel_downloads)
+        self._uploads = asyncio.Semaphore(config.parallel_uploads)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.close()

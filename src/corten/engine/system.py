@@ -48,6 +48,10 @@ class System:
         self._count_images = count_images
         self._started = datetime.now(UTC)
 
+    def reconfigure(self, facts: Facts) -> None:
+        """Tell something else from here on: the configuration was read again."""
+        self._facts = facts
+
     def version(self) -> dict[str, Any]:
         """GET /version"""
         machine = platform.machine()

@@ -160,6 +160,9 @@ def check(config: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
             "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
             "running out of resources."
         )
+    if host["Runtime"] in ("runc", "io.containerd.runc.v2"):
+        # Docker's default, which clients name without a wish behind it: taken, and said.
+        warnings.append(f"The runtime {host['Runtime']} is not used: the container runs by Corten's own.")
     if host["PublishAllPorts"] is False and host["PortBindings"] and host["NetworkMode"] == "host":
         warnings.append("Published ports are discarded when using host network mode")
     return warnings
@@ -257,7 +260,10 @@ def _check_host(host: Mapping[str, Any]) -> None:
     if not -1000 <= host["OomScoreAdj"] <= 1000:
         raise Invalid(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]")
     if host["Runtime"] not in RUNTIMES:
-        raise Invalid(f"unknown or invalid runtime name: {host['Runtime']}")
+        raise Invalid(
+            f"unknown or invalid runtime name: {host['Runtime']}: containers run by Corten's own, external "
+            "runtimes are not run"
+        )
     if host["Isolation"] not in ("", "default"):
         raise Invalid(f"invalid isolation '{host['Isolation']}' on linux")
     for item in host["ExtraHosts"] or ():
@@ -266,7 +272,7 @@ def _check_host(host: Mapping[str, Any]) -> None:
     for wish in host["DeviceRequests"] or ():
         capabilities = str(wish.get("Capabilities") or []).replace("'", "").replace(",", "")
         raise NotImplementedYet(
-            f'could not select device driver "{wish.get("Driver") or ""}" with capabilities: {capabilities}: Corten has '
+            f'could not select device driver "{wish.get("Driver") or ""}" with capabilities: {capabilities}: there are '
             "no drivers for GPUs and CDI devices; name the device nodes by --device"
         )
 

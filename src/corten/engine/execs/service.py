@@ -182,7 +182,8 @@ class ExecService:
             await self._execute(item, task, size)
         except BaseException as error:
             item.is_running = False
-            item.exit_code = error.exit_code if isinstance(error, StartFailure) else 126
+            is_told = isinstance(error, StartFailure) and error.step != "find user"
+            item.exit_code = error.exit_code if is_told else 126  # type: ignore[attr-defined]
             if stream is not None:
                 stream.close()
             if isinstance(error, StartFailure):

@@ -51,7 +51,7 @@ class ExecService:
         self._execs: dict[str, Exec] = {}
 
     def recover(self) -> None:
-        """Know again, after a daemon restart, what was started before: what runs is watched, what ended can be asked."""
+        """Know again, after a daemon restart, what was started: what runs is watched, what ended can be asked."""
         for live in self._ground.roster:
             for exec_id, known in (live.task.execs if live.task else {}).items():
                 if known.get("note"):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corten.engine.budget.service import BudgetService
 from corten.buildkit.service import BuildKit
+from corten.engine.budget.service import BudgetService
 from corten.engine.builds.service import BuildService
 from corten.engine.commits import Commits
 from corten.engine.containers.service import ContainerService

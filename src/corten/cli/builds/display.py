@@ -95,8 +95,8 @@ class Display:
         self.event(name, at, "done", {})
 
     def failed(self) -> Step | None:
-        """The step that failed, if one did."""
-        return next((step for step in self.steps.values() if step.error), None)
+        """The step that failed, if one did; a cache that cannot be had comes before it and fails nothing."""
+        return next((step for step in reversed(self.steps.values()) if step.error), None)
 
     def began(self, step: Step) -> None:
         """A step began."""

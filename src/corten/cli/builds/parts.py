@@ -118,6 +118,13 @@ def contexts(words: list[str], parts: Parts) -> None:
     parts.queries["contexts"] = named
 
 
+def cache(directory: str) -> Iterable[bytes]:
+    """What --cache-to=type=local wrote, as it was; nothing where there is nothing yet."""
+    if not os.path.isdir(directory):
+        return ()
+    return archive.stream(os.path.realpath(directory), ignore.Matcher(()))
+
+
 def _matcher(directory: str) -> ignore.Matcher:
     try:
         with open(os.path.join(directory, ".dockerignore"), encoding="utf-8") as file:

@@ -6,8 +6,9 @@ state of a failed step, squashing, caches to and from elsewhere.  For the servic
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,10 +24,12 @@ from corten.engine.builds.luggage import Body, Luggage, Parts, SentSecrets, unlo
 from corten.engine.builds.options import BuildFailed, BuildOptions
 from corten.engine.builds.ports import keys_of
 from corten.engine.builds.remotes import fetch
+from corten.engine.builds.travel import Ledger, Travels
 from corten.engine.builds.visit import Visit
 from corten.engine.images.ground import ImageGround
-from corten.errors import Invalid
+from corten.errors import CortenError, Invalid
 from corten.spec.platform import host
+from corten.spec.reference import Reference
 
 IMAGE, PART = "docker-image://", "part:"
 
@@ -37,6 +40,14 @@ class Sent:
 
     body: Body | None = None
     parts: Parts | None = None
+
+
+@dataclass(slots=True)
+class Trip:
+    """What a build used and made, for caches that travel."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    began: float = field(default_factory=time.time)
 
 
 class Client(Protocol):
@@ -56,20 +67,24 @@ class Maker(Protocol):
     def contexts(self) -> Contexts: ...
     @property
     def images(self) -> ImageGround: ...
+    @property
+    def travels(self) -> Travels: ...
     async def make(self, options: BuildOptions, context: Context, workspace: Path, visit: Visit) -> BuildResult: ...
 
 
-async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Path, client: Client) -> str:
+async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Path, client: Client) -> tuple[str, Trip]:
     """Build, or check; the image's id, "" after a check.  Raises BuildFailed where a RUN ended with a status."""
+    trip = Trip()
     luggage = await _unload(sent, workspace)
     options = await _with_contexts(maker, options, luggage, workspace, client)
     context = await maker.contexts.receive(options, luggage.body, workspace, client.progress)
     platforms = Platforms(str(host()), options.platform or str(host()))
     if options.check:
         client.tell(steps.CHECK, checks.findings(options, context, platforms))
-        return ""
+        return "", trip
+    await _import(maker, options, luggage, workspace, client, trip.ledger)
     lent = SentSecrets(luggage.secrets, options.agents)
-    visit = Visit(client.progress, keys_of(options.credentials), client.watcher, lent)
+    visit = Visit(client.progress, keys_of(options.credentials), client.watcher, lent, trip.ledger)
     try:
         result = await maker.make(options, context, workspace, visit)
     except StepFailed as failure:
@@ -78,11 +93,46 @@ async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Pa
         raise BuildFailed(failure.message, failure.status, hint=failure.hint) from None
     if report := checks.warnings(options, context, platforms):
         client.tell(steps.CHECK, report)
+    await _export(maker, options, workspace, trip)
     if not options.squash:
-        return result.image_id
+        return result.image_id, trip
     image = await squash.squash(maker.images, result)
     client.progress.aux({"ID": image})
-    return image
+    return image, trip
+
+
+async def _import(
+    maker: Maker, options: BuildOptions, luggage: Luggage, workspace: Path, client: Client, ledger: Ledger
+) -> None:
+    """--cache-from type=local|registry.  docker: a cache that cannot be had is told of, and nothing more."""
+    keys, sent = keys_of(options.credentials), 0
+    for number, entry in enumerate(options.cache_imports):
+        source = entry.get("ref") or entry.get("src", "")
+        told = client.watcher.begin(f"importing cache manifest from {source}")
+        try:
+            if entry.get("type") == "local":
+                tar, sent = luggage.archives.get(f"cache/{sent}"), sent + 1
+            else:
+                reference = Reference.parse(source)
+                tar = await maker.travels.pull(reference, await keys(reference.registry), workspace)
+            if tar is not None:
+                await maker.travels.read(tar, ledger, workspace / f"cache-{number}")
+        except CortenError as failure:
+            client.progress.stream(f"importing cache manifest from {source}: {failure.message}\n")
+            told.done(failure.message)
+        else:
+            told.done()
+
+
+async def _export(maker: Maker, options: BuildOptions, workspace: Path, trip: Trip) -> None:
+    """--cache-to type=registry; the client fetches type=local, and type=inline is what every image is."""
+    keys = keys_of(options.credentials)
+    for number, entry in enumerate(options.cache_exports):
+        if entry.get("type") == "registry":
+            tar = workspace / f"export-{number}.tar"
+            reference = Reference.parse(entry.get("ref", ""))
+            await maker.travels.write(trip.ledger, trip.began, tar)
+            await maker.travels.push(tar, reference, await keys(reference.registry))
 
 
 async def _unload(sent: Sent, workspace: Path) -> Luggage:

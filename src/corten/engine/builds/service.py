@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ from corten.build.request import BuildRequest, BuildResult
 from corten.build.solve import Builder
 from corten.build.tree import DetachedTrees
 from corten.engine.builds.cache import BuildCache, Sources, StepRecords
-from corten.engine.builds.classic import Client, Sent, perform
+from corten.engine.builds.classic import Client, Sent, Trip, perform
 from corten.engine.builds.contexts import Context, Contexts
 from corten.engine.builds.directories import Directories
 from corten.engine.builds.executor import StepExecutor, sweep
 from corten.engine.builds.options import BuildOptions
 from corten.engine.builds.ports import BaseImages, BuiltImages, StepLayers
+from corten.engine.builds.travel import Travels, stream
 from corten.engine.builds.visit import Visit
 from corten.engine.containers.ground import Ground
 from corten.engine.images.ground import ImageGround
@@ -45,6 +46,9 @@ from corten.spec.platform import host
 from corten.spec.reference import Reference
 from corten.store.facts import Facts
 from corten.store.trash import Trash
+
+# Builds whose caches a client may still fetch.
+KEPT_TRIPS = 8
 
 
 class BuildService:
@@ -71,6 +75,8 @@ class BuildService:
         )
         self._running: dict[str, asyncio.Task[str]] = {}
         self._guests = 0
+        self.travels = Travels(images, self._mounts)
+        self._trips: dict[str, Trip] = {}
 
     async def open(self) -> None:
         """End what a killed daemon left behind, and make the directories."""
@@ -110,6 +116,16 @@ class BuildService:
             raise NotFound(f"build {build_id} not found")
         work.cancel()
 
+    async def cache_of(self, build_id: str) -> AsyncIterator[bytes]:
+        """The cache of a build that asked for type=local, as a tar: once, and soon after it."""
+        trip = self._trips.pop(build_id, None)
+        if trip is None:
+            raise NotFound(f"no cache is kept for build {build_id}")
+        with self.guest() as workspace:
+            await self.travels.write(trip.ledger, trip.began, workspace / "cache.tar")
+            async for piece in stream(workspace / "cache.tar"):
+                yield piece
+
     def usage(self) -> list[dict[str, Any]]:
         """What the cache holds, a row each."""
         return [entry.to_json() for entry in self.cache.entries()]
@@ -126,7 +142,11 @@ class BuildService:
 
     async def _build(self, options: BuildOptions, tags: list[Reference], sent: Sent, client: Client) -> str:
         with self._workspace() as workspace:
-            image = await perform(self, options, sent, workspace, client)
+            image, trip = await perform(self, options, sent, workspace, client)
+        if options.build_id and any(entry.get("type") == "local" for entry in options.cache_exports):
+            self._trips[options.build_id] = trip
+            for oldest in list(self._trips)[:-KEPT_TRIPS]:
+                del self._trips[oldest]
         for tag in tags if image else ():
             self.images.give_name(Digest.parse(image), tag)
             client.progress.stream(f"Successfully tagged {tag.familiar()}\n")
@@ -158,6 +178,7 @@ class BuildService:
         scratch, private = workspace / "scratch", workspace / "private"
         for path in (scratch, private):
             path.mkdir(mode=0o700)
+        known = self._sources(options.cache_from) if visit.is_classic else self._records
         return Ports(
             images=BaseImages(self.images, self.puller, visit.keys),
             snapshots=self.images.snapshots,
@@ -165,7 +186,7 @@ class BuildService:
             executor=executor,
             layers=StepLayers(self.images.snapshots, self.images.workers),
             # BuildKit: what --cache-from names is there besides the cache, not instead of it.
-            cache=self._sources(options.cache_from) if visit.is_classic else self._records,
+            cache=visit.ledger.over(known) if visit.ledger is not None else known,
             sink=BuiltImages(self.images),
             scratch=scratch,
             mounts=self._mounts,

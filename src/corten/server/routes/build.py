@@ -9,7 +9,7 @@ from corten.engine.builds.options import BuildFailed
 from corten.errors import CortenError, Invalid
 from corten.server import buildquery, lines
 from corten.server.buildlines import Reporter, StepReporter
-from corten.server.request import Handler, engine, filters, flag, number, reply, since
+from corten.server.request import Handler, engine, filters, flag, number, param, reply, since
 from corten.server.routes.buildkit import build_traced
 
 
@@ -74,8 +74,20 @@ async def build_cancel(request: web.Request) -> web.Response:
     return web.Response()
 
 
+async def build_cache(request: web.Request) -> web.StreamResponse:
+    """GET /corten/builds/{id}/cache: what `build --cache-to type=local` writes.  Ours, see docs/builds.md."""
+    pieces = engine(request).builds.cache_of(param(request, "id"))
+
+    async def job(pipe: lines.Pipe) -> None:
+        async for piece in pieces:
+            await pipe.send(piece)
+
+    return await lines.answer(request, job, "application/x-tar")
+
+
 HANDLERS: dict[str, Handler] = {
     "build_start": build_start,
     "build_prune": build_prune,
     "build_cancel": build_cancel,
+    "build_cache": build_cache,
 }

@@ -35,6 +35,9 @@ def run(call: Call) -> None:
     luggage = _luggage(call)
     asked = query.parameters(options, found, luggage)
     show = _display(options.text("progress"), quiet=options.on("quiet"))
+    caches = [entry for entry in query.cache_to(options.many("cache-to")) if entry["type"] == "local"]
+    if caches:
+        asked["buildid"] = secrets.token_hex(16)
     asked["steps"] = show is not None or options.on("check") or options.on("debug")
     if show is None:
         build = Build(call, None)
@@ -49,6 +52,8 @@ def run(call: Call) -> None:
             delivered = [outputs.deliver(call, each, image, options.many("tag")) for each in wanted if image]
             if any(delivered):
                 show.own("exporting", *(line for text in delivered for line in text.split("\n") if line))
+    if caches and image:
+        outputs.write_cache(call, asked["buildid"], [entry["dest"] for entry in caches])
     build.epilogue()
     _write_id(options.text("iidfile"), image, options.text("metadata-file"), options.many("tag"))
 
@@ -61,6 +66,9 @@ def _luggage(call: Call) -> parts.Parts:
     if options.many("ssh"):
         is_local = call.session.address.kind == "unix"
         luggage.queries["ssh"] = parts.agents(options.many("ssh"), is_local=is_local)
+    _, imports = query.cache_from(options.many("cache-from"))
+    for number, entry in enumerate(entry for entry in imports if entry["type"] == "local"):
+        luggage.streams.append((f"cache/{number}", parts.cache(entry["src"])))
     if options.many("build-context"):
         parts.contexts(options.many("build-context"), luggage)
     return luggage
@@ -146,6 +154,8 @@ class Build:
             elif kind == steps.KEPT and body:
                 self._kept = body
             else:
+                if self._show is None and str(message.get("stream", "")).startswith("sha256:"):
+                    self._image = message["stream"].strip()  # all that a quiet build tells
                 yield message
 
     def _aux(self, message: dict[str, Any]) -> None:

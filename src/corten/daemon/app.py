@@ -59,7 +59,8 @@ from corten.store.images import Images
 from corten.store.layout import Layout
 from corten.store.leases import Leases
 from corten.store.repair import repair
-from corten.store.snapshots.overlay import OverlaySnapshots
+from corten.store.snapshots.base import Snapshots
+from corten.store.snapshots.drivers import open_driver
 from corten.store.unpack import Unpacker
 from corten.store.workers import Workers
 from corten.supervisor.service import Supervisor
@@ -76,7 +77,7 @@ class Store:
     database: Database
     facts: Facts
     content: Content
-    snapshots: OverlaySnapshots
+    snapshots: Snapshots
     images: Images
     workers: Workers
 
@@ -108,7 +109,7 @@ def open_store(stack: contextlib.AsyncExitStack, config: Config) -> Store:
     layout.make()
     database = Database.open(layout.database)
     stack.callback(database.close)
-    snapshots = OverlaySnapshots(database, layout)
+    snapshots = open_driver(config.storage_driver, database, layout)
     content = Content(layout.content)
     content.make()
     repair(layout, content, snapshots)
@@ -178,8 +179,7 @@ async def open_services(
     budget.open()
     stack.push_async_callback(budget.close)
     volume_service = VolumeService(ground.volumes, ground.events)
-    options = WatchOptions(config.watch_interval, config.watch_grace, config.registry_config)
-    watch = WatchService(ground, containers, image_ground, puller, store.facts, options)
+    watch = WatchService(ground, containers, image_ground, puller, store.facts, watch_options(config))
     await watch.open()
     stack.push_async_callback(watch.close)
     facts = system_facts(config, store.facts)
@@ -208,6 +208,11 @@ async def open_services(
         watch=watch,
     )
     return Running(engine, reload)
+
+
+def watch_options(config: Config) -> WatchOptions:
+    """How images are followed."""
+    return WatchOptions(config.watch_interval, config.watch_grace, config.registry_config)
 
 
 def make_surveyor(

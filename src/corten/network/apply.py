@@ -147,24 +147,36 @@ def host_networks(netlink: Netlink, ignored: set[str]) -> list[IPNetwork]:
 # ── a container's side ─────────────────────────────────────────────────────────────────────────────
 
 
-def plug(host: Netlink, inside: Netlink, netns_fd: int, plan: PlugPlan) -> None:
-    """Give a container an interface: wires first, then addresses and routes."""
+def plug(host: Netlink, inside: Netlink, netns_fd: int, plan: PlugPlan, *, fresh: bool) -> None:
+    """Give a container an interface: wires first, then addresses and routes.  ``fresh``: it has none yet."""
     peer = Peer(plan.interface, netns_fd, plan.mac, plan.mtu)
     if plan.child:
         _make_child(host, peer, plan)
     else:
         _make_pair(host, peer, plan)
     link = find_link(inside, plan.interface)
-    lo = find_link(inside, "lo")
-    if link is None or lo is None:
+    if link is None:
         raise OSError(errno.ENODEV, f"interface {plan.interface} did not arrive in the container")
-    requests = [route.set_link(lo.index, up=True)]
+    requests = [route.set_link(route.LOOPBACK, up=True)] if fresh else []
     if not any(address.version == 6 for address in plan.addresses):
         requests.append(route.set_link(link.index, route.without_link_local()))
     requests += [route.add_address(link.index, address) for address in plan.addresses]
     requests.append(route.set_link(link.index, up=True))
+    if fresh:
+        requests += _first_gateways(link, plan.gateways)
     _check(inside.attempt(*requests), requests, route.without_link_local())
-    set_gateways(inside, plan.gateways)
+    if not fresh:
+        set_gateways(inside, plan.gateways)
+
+
+def _first_gateways(link: Link, wanted: Gateways) -> list[Request]:
+    """The default routes of a container that has none: nothing to look up, nothing to delete."""
+    found = [(socket.AF_INET, wanted.ipv4), (socket.AF_INET6, wanted.ipv6)]
+    return [
+        route.add_route(None, gateway[0], link.index) if gateway[0] else route.add_device_default(family, link.index)
+        for family, gateway in found
+        if gateway
+    ]
 
 
 def _check(errors: Sequence[OSError | None], requests: list[Request], optional: bytes) -> None:
@@ -174,17 +186,21 @@ def _check(errors: Sequence[OSError | None], requests: list[Request], optional: 
 
 
 def _make_pair(host: Netlink, peer: Peer, plan: PlugPlan) -> None:
-    bridge = find_link(host, plan.bridge)
-    if bridge is None:
-        raise OSError(errno.ENODEV, f"bridge {plan.bridge} does not exist")
-    host.perform(route.create_veth(plan.link, peer, master=bridge.index, mtu=plan.mtu))
-    port = find_link(host, plan.link)
-    if port is None:
-        return
+    bridge = _index(plan.bridge)
+    host.perform(route.create_veth(plan.link, peer, master=bridge, mtu=plan.mtu))
+    port = _index(plan.link)
     # The address may have belonged to a container whose own port is not quite gone: the bridge must not look there.
     # Hairpin: with br_netfilter a container's packet to its own published port is sent back where it came from.
-    flags = route.set_bridge_port(port.index, hairpin=True, isolated=True if plan.isolated else None)
-    host.perform(route.learn(port.index, plan.mac), flags)
+    flags = route.set_bridge_port(port, hairpin=True, isolated=True if plan.isolated else None)
+    host.perform(route.learn(port, plan.mac), flags)
+
+
+def _index(name: str) -> int:
+    """The number of a link of the host; a tenth of the price of asking all about it."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise OSError(errno.ENODEV, f"link {name} does not exist") from None
 
 
 def _make_child(host: Netlink, peer: Peer, plan: PlugPlan) -> None:
@@ -226,9 +242,7 @@ def set_gateways(inside: Netlink, wanted: Gateways) -> None:
 
 
 def bring_up_loopback(inside: Netlink) -> None:
-    lo = find_link(inside, "lo")
-    if lo is not None:
-        inside.perform(route.set_link(lo.index, up=True))
+    inside.perform(route.set_link(route.LOOPBACK, up=True))
 
 
 def unplug(inside: Netlink, interface: str, remaining: Gateways) -> None:

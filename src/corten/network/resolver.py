@@ -4,7 +4,7 @@ Owns: the sockets that live in the containers' network namespaces, the redirecti
 forwarding of what no network knows to the host's servers.  What is answered: ``dns.py``.  The sockets are served by the
 daemon, so nothing of ours runs inside; they keep the namespace alive, hence ``stop`` when the container stops.
 
-The sockets sit on ports that the kernel chose, and a rule in the container's namespace leads port 53 of 127.0.0.11 to
+The sockets sit on a high port, and a rule in the container's namespace leads port 53 of 127.0.0.11 to
 them, so that a DNS server in the container may have port 53 itself.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
 from corten.kernel.netlink import netfilter, statements
-from corten.kernel.netlink.codec import NETLINK_NETFILTER
+from corten.kernel.netlink.codec import NETLINK_NETFILTER, Request
 from corten.kernel.netlink.netfilter import Chain, Rule, Table
 from corten.kernel.netlink.socket import Netlink
 from corten.network import dns, resolv
@@ -32,6 +33,7 @@ WANTED = (
     (socket.AF_INET, socket.SOCK_STREAM, 0),
     (socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER),
 )
+_USUAL_PORT = 41153  # the same for nearly all, so that the rules are made once
 _BURST = 64
 _TIMEOUT = 4.0  # docker: for one server
 _IDLE = 30.0
@@ -39,6 +41,7 @@ _MOST_FORWARDED = 1024
 _TABLE = "corten_dns"
 
 
+@functools.lru_cache(8)
 def redirection(udp_port: int, tcp_port: int) -> Table:
     """The rules of the container's namespace."""
     there = statements.prefix("ip daddr", ip_network(f"{ADDRESS}/32"))
@@ -59,13 +62,24 @@ def bind(udp: socket.socket, tcp: socket.socket, control: socket.socket, *, fres
     ``fresh``: no rules of ours are there yet.  Not deleting what is not there matters: after a deletion, closing an
     nfnetlink socket waits for an RCU grace period.
     """
-    udp.bind((ADDRESS, 0))
-    tcp.bind((ADDRESS, 0))
-    rules = redirection(udp.getsockname()[1], tcp.getsockname()[1])
-    requests = netfilter.make_table(rules) if fresh else netfilter.replace_table(rules)
+    rules = redirection(_bind(udp), _bind(tcp))
+    requests = _making(rules) if fresh else netfilter.replace_table(rules)
     with Netlink(control) as netlink:
         netlink.transact(netfilter.begin_batch(), requests, netfilter.end_batch())
     tcp.listen(64)
+
+
+def _bind(sock: socket.socket) -> int:
+    try:
+        sock.bind((ADDRESS, _USUAL_PORT))
+    except OSError:  # a server of the container's has it
+        sock.bind((ADDRESS, 0))
+    return int(sock.getsockname()[1])
+
+
+@functools.lru_cache(8)
+def _making(rules: Table) -> list[Request]:
+    return netfilter.make_table(rules)
 
 
 class HostServers:

@@ -382,7 +382,7 @@ def _plug_blocking(
     netns_fd = sandbox.netns_fd()
     try:
         with Netlink.open() as host:
-            apply.plug(host, inside, netns_fd, link_plan)
+            apply.plug(host, inside, netns_fd, link_plan, fresh=fresh)
     finally:
         os.close(netns_fd)
     if servers:

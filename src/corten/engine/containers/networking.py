@@ -10,6 +10,7 @@ of connecting.  Addresses, links and rules are made below, in ``network/``.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import Sequence
@@ -40,7 +41,12 @@ class TaskSandbox:
 
     async def sockets(self, wanted: Sequence[tuple[int, int, int]]) -> list[socket.socket]:
         """Sockets made inside."""
-        return [await self._task.socket(*each) for each in wanted]
+        return await asyncio.gather(*(self._socket(*each) for each in wanted))
+
+    async def _socket(self, family: int, kind: int, protocol: int) -> socket.socket:
+        if (family, protocol) == (socket.AF_NETLINK, 0):
+            return await self._task.netlink()  # init has made one in advance
+        return await self._task.socket(family, kind, protocol)
 
 
 def has_own_network(record: Container) -> bool:

@@ -25,9 +25,11 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 # linux/if.h, linux/if_link.h
 IFF_UP = 1
+LOOPBACK = 1  # the index of lo in every namespace
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_PROTINFO, IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_IFALIAS, IFLA_AF_SPEC = 12, 18, 19, 20, 26
 IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 28, 29, 37
+RTEXT_FILTER_SKIP_STATS = 8
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
@@ -235,7 +237,8 @@ def set_bridge_port(index: int, *, hairpin: bool | None = None, isolated: bool |
 
 
 def get_link(name: str) -> Request:
-    return Request(RTM_GETLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + codec.string(IFLA_IFNAME, name), f"find link {name}")
+    body = _LINK.pack(0, 0, 0, 0, 0) + codec.string(IFLA_IFNAME, name)
+    return Request(RTM_GETLINK, 0, body + codec.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS), f"find link {name}")
 
 
 def list_links() -> Request:

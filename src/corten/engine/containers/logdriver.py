@@ -190,7 +190,10 @@ def _syslog(options: Mapping[str, str], *, must_exist: bool) -> dict[str, Any]:
         if not found and must_exist:
             raise Internal("failed to initialize logging driver: Unix syslog delivery error")
         return _receiver("unixgram", found, 0, facility, style)
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+    except ValueError as error:
+        raise Invalid(f"invalid syslog-address {text}: {error}") from error
     if url.scheme in ("unix", "unixgram"):
         if not url.path.startswith("/"):
             raise Invalid(f"unsupported syslog-address: {text}")

@@ -46,13 +46,13 @@ def check(kind: str, words: list[str]) -> None:
 
 
 def _url(text: str) -> SplitResult:
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https"):
-        raise Invalid(f"Healthcheck.Test: HTTP takes an http:// or https:// address, not {text!r}")
     try:
+        url = urlsplit(text)
         _ = url.port
     except ValueError:
-        raise Invalid(f"Healthcheck.Test: the port of {text!r} is not valid") from None
+        raise Invalid(f"Healthcheck.Test: {text!r} is no valid address") from None
+    if url.scheme not in ("http", "https"):
+        raise Invalid(f"Healthcheck.Test: HTTP takes an http:// or https:// address, not {text!r}")
     return url
 
 

@@ -46,7 +46,10 @@ async def pull(call: Call) -> web.StreamResponse:
     first, length = (span.first, span.size) if span else (0, size)
     if not call.is_head:
         call.tell(Happening("pull", call.endpoint.name, digest, size=size))
-    return await _send(call, digest, first, length, status=206 if span else 200, headers=headers)
+    try:
+        return await _send(call, digest, first, length, status=206 if span else 200, headers=headers)
+    except FileNotFoundError as error:  # collected just now
+        raise Refused(ErrorCode.BLOB_UNKNOWN, detail={"digest": str(digest)}) from error
 
 
 async def delete(call: Call) -> web.StreamResponse:
@@ -100,8 +103,9 @@ async def _send(
         return response
     path = driver.path(key)
     if path is None:
-        await response.prepare(call.request)
         async for data in driver.stream(key, first, length):
+            if not response.prepared:  # only now: a blob that vanished is a 404, not half a body
+                await response.prepare(call.request)
             await response.write(data)
     elif length <= _SMALL:
         with path.open("rb") as file:

@@ -9,7 +9,7 @@
     [[webhook]]  url = "https://…"  headers = { Authorization = "…" }  actions = ["push"]
     [upstream]   url = "https://registry-1.docker.io"  username = "…"  password = "…"  fresh = 300
     [collect]    every = 3600  grace = 3600  untagged_after = 0  uploads_after = 86400
-    [s3]         bucket = "…"  prefix = ""  endpoint = "…"  region = "…"
+    [s3]         bucket = "…"  prefix = ""  endpoint = "…"  region = "…"  lease = 30
 
 An unknown key is an error: a misspelt permission must not pass unseen.
 """
@@ -114,6 +114,7 @@ class S3Options:
     prefix: str = ""
     endpoint: str = ""
     region: str = ""
+    lease: float = 30.0  # how long a killed process is waited for
 
 
 @dataclass(frozen=True, slots=True)

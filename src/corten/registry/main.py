@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import getpass
+import importlib
 import logging
 import os
 import signal
@@ -102,7 +103,11 @@ def _options(arguments: argparse.Namespace) -> Options:
 def make_driver(options: Options) -> Driver:
     """The storage that the options ask for."""
     if options.s3 is not None:
-        raise Invalid("this build has no S3 driver")
+        try:
+            driver: Driver = importlib.import_module("corten.registry.storage.s3").S3(options.s3)
+        except ModuleNotFoundError as error:
+            raise Invalid(f"object storage needs the extra corten[s3]: {error}") from error
+        return driver
     return Files(Path(options.root))
 
 

@@ -214,7 +214,11 @@ async def _opened(call: Call) -> AsyncIterator[Upload]:
     try:
         yield upload
     finally:
-        await upload.close()
+        try:
+            await upload.close()
+        except Conflict:  # another process took it over: what we have hashed may not be what is there
+            call.parts.hashes.forget(call.endpoint.argument)
+            raise
 
 
 def _stored_id(call: Call, upload_id: str) -> str:

@@ -120,7 +120,7 @@ class Driver(Protocol):
         ...
 
     async def check(self) -> None:
-        """Raise OSError when the store cannot be written."""
+        """Raise OSError or Unavailable when the store cannot be written."""
         ...
 
     async def close(self) -> None:

@@ -99,7 +99,7 @@ class Files:
                 yield data
 
     async def create_upload(self, upload_id: str) -> Upload:
-        file = (self._root / "uploads" / upload_id).open("xb", buffering=0)
+        file = (self._root / "uploads" / upload_id).open("x+b", buffering=0)
         _lock_upload(file)
         return FileUpload(self, file)
 

@@ -6,6 +6,7 @@ shares data blocks where the file system can.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -39,16 +40,22 @@ def count_tree(root: Path) -> tuple[int, int]:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copy what is in ``source``, and its own attributes, into the directory ``target``, which is empty."""
+    """Copy what is in ``source``, and its own attributes, into the directory ``target``, which is empty.
+
+    A container may be at work in the source: what it removes while we look was not there.
+    """
     linked: dict[tuple[int, int], str] = {}
     directories = [(os.fspath(source), os.fspath(target))]
     at = 0
     while at < len(directories):
         here, there = directories[at]
         at += 1
-        with os.scandir(here) as entries:
+        with contextlib.suppress(FileNotFoundError), os.scandir(here) as entries:
             for entry in entries:
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
                 new = f"{there}/{entry.name}"
                 if stat.S_ISDIR(found.st_mode):
                     os.mkdir(new, 0o700)
@@ -59,9 +66,11 @@ def copy_tree(source: Path, target: Path) -> None:
                     if first != new:
                         os.link(first, new, follow_symlinks=False)
                         continue
-                copy_entry(entry.path, new, found)
+                with contextlib.suppress(FileNotFoundError):
+                    copy_entry(entry.path, new, found)
     for here, there in reversed(directories):
-        copy_attributes(here, there, os.lstat(here))
+        with contextlib.suppress(FileNotFoundError):
+            copy_attributes(here, there, os.lstat(here))
 
 
 def copy_entry(source: str, target: str, found: os.stat_result) -> None:

@@ -29,7 +29,7 @@ class ObjectStore:
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         os.environ.update(CREDENTIALS)
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
             stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL,

@@ -200,6 +200,7 @@ _PLUGINS = (
 # Ours, not Docker's.
 _CORTEN = (
     Route("GET", "/corten/builds/{id}/cache", "build_cache"),
+    Route("GET", "/corten/exposures", "exposure_list"),
     Route("GET", "/corten/images/{name:*}/files", "image_files"),
     Route("GET", "/corten/images/{name:*}/changes", "image_changes"),
     Route("POST", "/corten/store/check", "store_check"),

@@ -67,6 +67,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "registry htpasswd": ("registry.serve", "Make a line of a registry's password file"),
     "registry serve": ("registry.serve", "Serve an image registry from this machine"),
     "search": ("search", "Search a registry for images"),
+    "system exposures": ("system.exposures", "Show what of the containers is reachable, and from where"),
     "system budget": ("system.budget", "Show what the disk budget would remove and why, or remove it now"),
     "system check": ("system.check", "Verify every record, blob and layer of the store"),
     "system df": ("system.df", "Show disk usage"),

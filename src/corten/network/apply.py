@@ -43,6 +43,7 @@ def ensure_bridge(netlink: Netlink, plan: BridgePlan, *, adopt: bool = False) ->
     ``adopt``: a bridge of that name that is not marked as ours is used with the addresses that it has.
     """
     link = find_link(netlink, plan.name)
+    ours = link is None or link.alias == plan.alias
     if link is None:
         netlink.perform(route.create_bridge(plan.name, plan.mac, plan.mtu))
         link = find_link(netlink, plan.name)
@@ -55,11 +56,10 @@ def ensure_bridge(netlink: Netlink, plan: BridgePlan, *, adopt: bool = False) ->
     elif link.kind != "bridge":
         raise Conflict(f"{plan.name} exists and is not a bridge")
     else:
-        ours = link.alias == plan.alias
         if not ours and not adopt:
             raise Conflict(f"a bridge named {plan.name} exists and belongs to somebody else")
         _align(netlink, link, plan, exactly=ours)
-    _allow_local_routing(plan)
+    _allow_local_routing(plan, is_foreign=not ours)
 
 
 def _align(netlink: Netlink, link: Link, plan: BridgePlan, *, exactly: bool) -> None:
@@ -82,7 +82,7 @@ def _align(netlink: Netlink, link: Link, plan: BridgePlan, *, exactly: bool) -> 
         netlink.perform(*requests)
 
 
-def _allow_local_routing(plan: BridgePlan) -> None:
+def _allow_local_routing(plan: BridgePlan, *, is_foreign: bool) -> None:
     # A published port reaches the container from the host's 127.0.0.1 only with this; the firewall's chain "guard"
     # keeps containers from using it the other way round.
     write_sysctl(f"ipv4/conf/{plan.name}/route_localnet", "1")
@@ -93,6 +93,9 @@ def _allow_local_routing(plan: BridgePlan) -> None:
         # duplicate detection would keep that one silent for the first second after the first container came.
         write_sysctl(f"ipv6/conf/{plan.name}/accept_dad", "0")
         write_sysctl(f"ipv6/conf/{plan.name}/dad_transmits", "0")
+    elif not is_foreign:
+        # Not even a link-local address: a container could reach the host's services by it.
+        write_sysctl(f"ipv6/conf/{plan.name}/disable_ipv6", "1")
 
 
 def remove_bridge(netlink: Netlink, name: str, alias: str) -> None:

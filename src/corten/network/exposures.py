@@ -6,11 +6,14 @@ Owns: the reading of published ports and network modes as a list for people (``c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from corten.network.ledger import Publication
-from corten.network.model import Endpoint, Network
+from corten.network.model import Endpoint, Network, PortBinding
+from corten.network.ports import Target
+
+BY_ROUTE, OWN_ADDRESS = "wherever a route leads here", "its own address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +31,54 @@ class Exposure:
     through: str  # "published port", "its own address"
 
 
-def of_publications(publications: Iterable[Publication], *, host_firewall: bool) -> list[Exposure]:
-    """Published ports, neighbours joined."""
+def of_publication(publication: Publication, target: Target, *, host_firewall: bool) -> list[Exposure]:
+    """The published ports of one container, neighbours joined."""
     found: list[Exposure] = []
-    for publication in publications:
-        ordered = sorted(publication.bindings, key=lambda each: (each.protocol, each.host_ip, each.host_port))
-        for binding in ordered:
-            last = found[-1] if found else None
-            shift = binding.container_port - binding.host_port
-            if (
-                last is not None
-                and (last.container_id, last.protocol, last.host_ip)
-                == (
-                    publication.container_id,
-                    binding.protocol,
-                    binding.host_ip,
-                )
-                and (last.last + 1, last.container_port - last.first) == (binding.host_port, shift)
-            ):
-                found.pop()
-                first, port = last.first, last.container_port
-            else:
-                first, port = binding.host_port, binding.container_port
-            found.append(
-                Exposure(
-                    publication.container_id,
-                    publication.name,
-                    binding.protocol,
-                    binding.host_ip,
-                    first,
-                    binding.host_port,
-                    port,
-                    _reach(binding.host_ip, host_firewall=host_firewall),
-                    "published port",
-                )
-            )
+    for binding in sorted(publication.bindings, key=lambda each: (each.protocol, each.host_ip, each.host_port)):
+        exposure = _published(publication, binding, target, host_firewall=host_firewall)
+        last = found[-1] if found else None
+        if exposure in found:  # gateway mode routed: the host's addresses play no part
+            continue
+        if last is not None and _continues(last, exposure):
+            found[-1] = replace(last, last=exposure.last)
+        else:
+            found.append(exposure)
     return found
 
 
+def _published(publication: Publication, binding: PortBinding, target: Target, *, host_firewall: bool) -> Exposure:
+    is_four = ip_address(binding.host_ip).version == 4
+    is_direct, own = (target.routed4, target.ipv4) if is_four else (target.routed6, target.ipv6)
+    is_direct = is_direct and own is not None
+    port = binding.container_port if is_direct else binding.host_port
+    return Exposure(
+        container_id=publication.container_id,
+        container_name=publication.name,
+        protocol=binding.protocol,
+        host_ip=str(own) if is_direct else binding.host_ip,
+        first=port,
+        last=port,
+        container_port=binding.container_port,
+        reachable_from=BY_ROUTE if is_direct else _reach(binding.host_ip, host_firewall=host_firewall),
+        through=OWN_ADDRESS if is_direct else "published port",
+    )
+
+
+def _continues(last: Exposure, after: Exposure) -> bool:
+    grown = replace(last, first=after.first, last=after.last, container_port=after.container_port)
+    shift = last.container_port - last.first
+    return grown == after and after.first == last.last + 1 and after.container_port - after.first == shift
+
+
 def of_open_networks(networks: Iterable[Network], endpoints: Iterable[Endpoint]) -> list[Exposure]:
-    """Containers whose own addresses are open: gateway mode nat-unprotected."""
-    modes = {(each.id, version): each.gateway_mode(version) for each in networks for version in (4, 6)}
+    """Containers whose own addresses are open: gateway mode nat-unprotected, macvlan, ipvlan."""
+    reach: dict[tuple[str, int], str] = {}
+    for each in networks:
+        for version in (4, 6):
+            if each.driver in ("macvlan", "ipvlan") and not each.internal:
+                reach[each.id, version] = f"the network of {each.options.get('parent') or each.bridge}"
+            elif each.driver == "bridge" and not each.internal and each.gateway_mode(version) == "nat-unprotected":
+                reach[each.id, version] = BY_ROUTE
     return [
         Exposure(
             container_id=endpoint.container_id,
@@ -78,12 +88,12 @@ def of_open_networks(networks: Iterable[Network], endpoints: Iterable[Endpoint])
             first=1,
             last=65535,
             container_port=1,
-            reachable_from="wherever a route leads here",
-            through="its own address",
+            reachable_from=reach[endpoint.network_id, address.version],
+            through=OWN_ADDRESS,
         )
         for endpoint in endpoints
         for address in (endpoint.ipv4, endpoint.ipv6)
-        if address and modes.get((endpoint.network_id, address.version)) == "nat-unprotected"
+        if address and (endpoint.network_id, address.version) in reach
     ]
 
 

@@ -24,6 +24,7 @@ from corten.network.model import (
     IPNetwork,
     Network,
     NetworkSpec,
+    gateway_mode,
 )
 from corten.network.pools import PoolSource, choose_subnet, first_host, refuse_overlap
 
@@ -139,9 +140,10 @@ def _subnets(
         wanted = [config for config in spec.ipam if config.subnet.version == version]
         for config in wanted:
             refuse_overlap(config.subnet, [*others, *(each.subnet for each in found)])
-            found.append(with_gateway(config))
-        if not wanted:
-            found.append(with_gateway(IpamConfig(choose_subnet(version, pools, [*others, *host]))))
+        chosen = wanted or [IpamConfig(choose_subnet(version, pools, [*others, *host]))]
+        # docker: where the host has no address on the bridge, none is kept back for it
+        has_gateway = gateway_mode(spec.options, version) != "isolated"
+        found += [with_gateway(config) if has_gateway or config.gateway else config for config in chosen]
     return tuple(found)
 
 

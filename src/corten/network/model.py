@@ -173,7 +173,7 @@ class Network:
         return self.flag(OPTION_ICC, True)
 
     def gateway_mode(self, version: int) -> str:
-        return self.options.get(OPTION_GATEWAY_MODE4 if version == 4 else OPTION_GATEWAY_MODE6, "") or "nat"
+        return gateway_mode(self.options, version)
 
     def flag(self, option: str, default: bool) -> bool:
         return parse_flag(option, self.options[option]) if self.options.get(option) else default
@@ -195,6 +195,11 @@ class Network:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Network:
         return cls(**{**body, "ipam": tuple(IpamConfig.from_json(each) for each in body["ipam"])})
+
+
+def gateway_mode(options: Mapping[str, str], version: int) -> str:
+    """How the containers of a bridge and the world reach one another."""
+    return options.get(OPTION_GATEWAY_MODE4 if version == 4 else OPTION_GATEWAY_MODE6, "") or "nat"
 
 
 def parse_flag(option: str, text: str) -> bool:

@@ -89,7 +89,9 @@ def bridge_mac(name: str) -> str:
 
 def bridge_plan(network: Network, mtu: int, alias: str) -> BridgePlan:
     addresses: Iterable[IPInterface] = (
-        ip_interface(f"{config.gateway}/{config.subnet.prefixlen}") for config in network.ipam if config.gateway
+        ip_interface(f"{config.gateway}/{config.subnet.prefixlen}")
+        for config in network.ipam
+        if config.gateway and network.gateway_mode(config.subnet.version) != "isolated"
     )
     return BridgePlan(network.bridge, bridge_mac(network.bridge), network.mtu(mtu), alias, tuple(addresses))
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from corten.errors import Internal
+from corten.network.exposures import Exposure, of_publication
 from corten.network.firewall import Forward
 from corten.network.ledger import Ledger, Publication
 from corten.network.model import OPTION_HOST_BINDING, Endpoint, PortBinding
@@ -118,6 +119,14 @@ class Publisher:
     def forwards(self) -> frozenset[Forward]:
         """All forwards, for the firewall; in host-firewall mode only direct ones: the proxies do the work."""
         return frozenset[Forward]().union(*self._forwards.values())
+
+    def exposures(self) -> list[Exposure]:
+        """How far each published port is reachable."""
+        return [
+            exposure
+            for each in self._ledger.publications.values()
+            for exposure in of_publication(each, self.target(each.container_id), host_firewall=self._host_firewall)
+        ]
 
     def _can_publish(self, endpoint: Endpoint) -> bool:
         network = self._ledger.networks[endpoint.network_id]

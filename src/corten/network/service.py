@@ -69,7 +69,6 @@ class Networking:
         self._enforcer = Enforcer(table, on_repair)
         self._on_repair = on_repair
         self._table = table
-        self._host_firewall = host_firewall
         self._publisher = Publisher(
             self._ledger, default_host=default_host_ip, host_firewall=host_firewall, ipv6=apply.has_ipv6()
         )
@@ -248,14 +247,13 @@ class Networking:
         await self._enforce()
 
     def published(self, container_id: str) -> list[PortBinding]:
-        publication = self._ledger.publications.get(container_id)
-        return list(publication.bindings) if publication else []
+        found = self._ledger.publications.get(container_id)
+        return list(found.bindings) if found else []
 
     def exposures(self) -> list[exposures.Exposure]:
         """What can be reached from outside its networks, and from where."""
-        ledger = self._ledger
-        published = exposures.of_publications(ledger.publications.values(), host_firewall=self._host_firewall)
-        return published + exposures.of_open_networks(self.all(), ledger.endpoints.values())
+        found = exposures.of_open_networks(self.all(), self._ledger.endpoints.values())
+        return found + self._publisher.exposures()
 
     # ── after a daemon restart ─────────────────────────────────────────────────────────────────────
 
@@ -344,7 +342,7 @@ class Networking:
         return self._locks.setdefault(container_id, asyncio.Lock())
 
     def _firewall(self) -> Firewall:
-        found = (driver(network.driver).segment(network) for network in self._ledger.networks.values())
+        found = (driver(network.driver).segment(network) for network in self.all())
         return Firewall(self._table, frozenset(each for each in found if each), self._publisher.forwards())
 
     async def _enforce(self) -> None:

@@ -130,7 +130,13 @@ HOST_CONFIG: Table = {
     "Init": Field(FLAG, omit_empty=True),
 }
 
-UPDATE: Table = {**RESOURCES, "RestartPolicy": Field(OBJECT)}
+# The last two are not Docker's: ports of a running container, written as PortBindings are.
+UPDATE: Table = {
+    **RESOURCES,
+    "RestartPolicy": Field(OBJECT),
+    "PublishAdd": Field(OBJECT, {}),
+    "PublishRemove": Field(OBJECT, {}),
+}
 
 EXEC_CONFIG: Table = {
     "User": _text,

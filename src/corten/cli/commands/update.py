@@ -1,4 +1,4 @@
-"""``corten update``: other limits and another restart policy for containers."""
+"""``corten update``: other limits, another restart policy, other published ports for containers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from corten.cli import values
 from corten.cli.command import Call, Command, Exit
-from corten.cli.containers import restart
+from corten.cli.containers import ports, restart
 from corten.client import paths
 
 SIZES = {"memory": "Memory", "memory-reservation": "MemoryReservation", "memory-swap": "MemorySwap"}
@@ -19,6 +19,7 @@ NUMBERS = {
     "cpu-shares": "CpuShares",
     "pids-limit": "PidsLimit",
 }
+PORTS = {"publish-add": "PublishAdd", "publish-rm": "PublishRemove"}
 TEXTS = {"cpuset-cpus": "CpusetCpus", "cpuset-mems": "CpusetMems"}
 
 
@@ -49,6 +50,9 @@ def body(call: Call) -> dict[str, Any]:
         found["NanoCpus"] = values.parse_cpus(options.text("cpus"))
     if options.given("restart"):
         found["RestartPolicy"] = restart.parse(options.text("restart"))
+    for flag, field in PORTS.items():
+        if options.given(flag):
+            found[field] = ports.bindings(options.many(flag))
     return found
 
 
@@ -69,6 +73,8 @@ COMMAND = Command(
         --memory-reservation=bytes   Memory soft limit
         --memory-swap=bytes          Swap limit equal to memory plus swap: -1 to enable unlimited swap
         --pids-limit=int             Tune container pids limit (set -1 for unlimited)
+        --publish-add=list           Publish further ports, at once and from now on
+        --publish-rm=list            Withdraw published ports
         --restart=string             Restart policy to apply when a container exits
     """,
     least=1,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from corten.engine.containers import links
@@ -161,29 +161,33 @@ def bindings(record: Container, default_ip: str = "") -> list[PortBinding]:
     host = record.host_config
     if not has_own_network(record):
         return []
-    found = [
-        _binding(port, item["HostIp"] or default_ip, item["HostPort"])
-        for port, items in host["PortBindings"].items()
-        for item in items
-    ]
+    found = bindings_of(host["PortBindings"], default_ip)
     if host["PublishAllPorts"]:
         exposed = record.config["ExposedPorts"] or ()
-        found.extend(_binding(port, default_ip, "") for port in exposed if port not in host["PortBindings"])
+        found.extend(binding(port, default_ip, "") for port in exposed if port not in host["PortBindings"])
     return found
 
 
-def _binding(port: str, host_ip: str, host_port: str) -> PortBinding:
+def bindings_of(given: Mapping[str, Sequence[Mapping[str, str]]], default_ip: str = "") -> list[PortBinding]:
+    """PortBindings of the API as the network package wants them."""
+    return [
+        binding(port, item["HostIp"] or default_ip, item["HostPort"]) for port, items in given.items() for item in items
+    ]
+
+
+def binding(port: str, host_ip: str, host_port: str) -> PortBinding:
+    """One of them; raises Invalid."""
     number, _, protocol = port.partition("/")
     first, _, last = host_port.partition("-")
-    binding = PortBinding(
+    found = PortBinding(
         container_port=int(number.partition("-")[0]),
         protocol=(protocol or "tcp").lower(),
-        host_ip="" if host_ip in ("0.0.0.0", "") else host_ip,
+        host_ip=host_ip,  # docker: 0.0.0.0 is every IPv4 address; none at all is those of IPv6 too
         host_port=int(first or 0),
         host_port_end=int(last or 0),
     )
-    binding.validate()
-    return binding
+    found.validate()
+    return found
 
 
 def hostname(record: Container) -> str:

@@ -85,7 +85,7 @@ def read_host_config(body: Mapping[str, Any], defaults: Defaults) -> dict[str, A
     host["CgroupnsMode"] = host["CgroupnsMode"] or ("host" if host["Privileged"] else defaults.cgroupns_mode)
     host["ShmSize"] = host["ShmSize"] or defaults.shm_size
     host["Runtime"] = host["Runtime"] or "corten"
-    host["PortBindings"] = _port_bindings(host["PortBindings"])
+    host["PortBindings"] = port_bindings(host["PortBindings"])
     host["Ulimits"] = _ulimits(host["Ulimits"], defaults)
     if host["Init"] is None and defaults.init:
         host["Init"] = True
@@ -121,7 +121,8 @@ def restart_policy(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"Name": name, "MaximumRetryCount": retries}
 
 
-def _port_bindings(given: Mapping[str, Any]) -> dict[str, Any]:
+def port_bindings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """PortBindings as records keep them; raises Invalid."""
     bindings: dict[str, Any] = {}
     for port, hosts in given.items():
         if not _PORT.match(port):

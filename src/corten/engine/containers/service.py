@@ -129,6 +129,11 @@ class ContainerService:
         """Take a network away from a container; its id."""
         return await members.disconnect(self._ground, container, network, force=force)
 
+    def on_host_network(self) -> list[tuple[str, str]]:
+        """Id and name of each running container that shares the host's network."""
+        records = (live.record for live in self._ground.roster)
+        return [(each.id, each.name) for each in records if each.is_running and each.network_mode == "host"]
+
     # -- life --------------------------------------------------------------------------------------------------
 
     async def create(self, request: create.Request) -> tuple[str, list[str]]:

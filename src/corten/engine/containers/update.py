@@ -11,7 +11,7 @@ from typing import Any
 from corten.api.types import fields
 from corten.api.types.containers import RESOURCES, UPDATE
 from corten.engine import names
-from corten.engine.containers import options, resources
+from corten.engine.containers import options, publishing, resources
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.status import Status
@@ -52,6 +52,11 @@ async def update(ground: Ground, live: Live, body: Mapping[str, Any]) -> list[st
             if record.auto_remove and policy["Name"] != "no":
                 raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
             host["RestartPolicy"] = options.restart_policy(policy)
+        if given["PublishAdd"] or given["PublishRemove"]:
+            published = ground.networking.published(record.id)
+            change = publishing.plan(record, published, given["PublishAdd"], given["PublishRemove"])
+            await publishing.apply(ground, live, change)
+            host |= {name: record.host_config[name] for name in ("PortBindings", "PublishAllPorts")}
         if live.task is not None:
             wanted = resources.lower(host)
             if host["PidsLimit"] is None and record.host_config["PidsLimit"]:

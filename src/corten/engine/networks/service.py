@@ -27,6 +27,10 @@ class Members(Protocol):
         """Add the network to the container, now if it runs, else when it starts; gives the container's id."""
         ...
 
+    def on_host_network(self) -> Sequence[tuple[str, str]]:
+        """Id and name of each running container that shares the host's network."""
+        ...
+
     async def disconnect_network(self, container: str, network: Network, *, force: bool) -> str:
         """Take the network away; gives the container's id."""
         ...
@@ -108,6 +112,11 @@ class NetworkService:
             gone.append(item.name)
         self._events.publish("network", "prune", "", {"reclaimed": "0"})
         return gone
+
+    def exposures(self) -> Sequence[dict[str, Any]]:
+        """What of the containers is reachable from outside their networks, and from where."""
+        found = [view.exposure(each) for each in self._networking.exposures()]
+        return found + [view.host_exposure(*each) for each in self._members.on_host_network()]
 
     def _publish(self, action: str, network: Network, container_id: str = "") -> None:
         attributes = {"name": network.name, "type": network.driver}

@@ -11,6 +11,7 @@ from typing import Any
 from corten.api.filters import Filters
 from corten.api.times import rfc3339
 from corten.errors import Invalid
+from corten.network.exposures import Exposure
 from corten.network.model import Endpoint, IpamConfig, Network
 
 LIST_FILTERS = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
@@ -52,6 +53,27 @@ def _ipam(config: IpamConfig) -> dict[str, Any]:
     if config.aux:
         view["AuxiliaryAddresses"] = {name: str(address) for name, address in config.aux.items()}
     return view
+
+
+def exposure(value: Exposure) -> dict[str, Any]:
+    """A line of ``corten system exposures``."""
+    return {
+        "Container": value.container_id,
+        "Name": value.container_name,
+        "Protocol": value.protocol,
+        "HostIp": value.host_ip,
+        "FirstPort": value.first,
+        "LastPort": value.last,
+        "ContainerPort": value.container_port,
+        "ReachableFrom": value.reachable_from,
+        "Through": value.through,
+    }
+
+
+def host_exposure(container_id: str, name: str) -> dict[str, Any]:
+    """The line of a container that shares the host's network: whatever it listens on."""
+    reach = "wherever the host is, as its firewall allows"
+    return exposure(Exposure(container_id, name, "any", "", 1, 65535, 1, reach, "the host's network"))
 
 
 def _endpoint(value: Endpoint) -> dict[str, Any]:

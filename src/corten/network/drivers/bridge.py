@@ -28,7 +28,7 @@ from corten.network.model import (
 )
 from corten.network.plan import Gateways, PlugPlan
 
-GATEWAY_MODES = ("nat", "nat-unprotected", "routed")
+GATEWAY_MODES = ("nat", "nat-unprotected", "routed", "isolated")
 
 
 class BridgeDriver:
@@ -49,6 +49,8 @@ class BridgeDriver:
             mode = options.get(option, "")
             if mode and mode not in GATEWAY_MODES:
                 raise Invalid(f"unknown gateway mode {mode} of {option}: want one of {', '.join(GATEWAY_MODES)}")
+            if mode == "isolated" and not spec.internal:
+                raise Invalid("gateway mode 'isolated' can only be used for an internal network")
         for option, kind in (
             (OPTION_HOST_BINDING, IPv4Address),
             (OPTION_HOST_IPV4, IPv4Address),

@@ -57,6 +57,11 @@ async def network_prune(request: web.Request) -> web.Response:
     return reply({"NetworksDeleted": gone or None})
 
 
+async def exposure_list(request: web.Request) -> web.Response:
+    """GET /corten/exposures: what is reachable from where; ours, not Docker's"""
+    return reply(engine(request).networks.exposures())
+
+
 HANDLERS: dict[str, Handler] = {
     "network_list": network_list,
     "network_inspect": network_inspect,
@@ -65,4 +70,5 @@ HANDLERS: dict[str, Handler] = {
     "network_connect": network_connect,
     "network_disconnect": network_disconnect,
     "network_prune": network_prune,
+    "exposure_list": exposure_list,
 }

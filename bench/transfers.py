@@ -37,6 +37,13 @@ def settle() -> None:
     subprocess.run(["sync", "-f", "/tmp"], check=False)
 
 
+def forget_blobs(engine: Engine) -> None:
+    """Corten keeps compressed layers for an hour after ``rmi``; dockerd does not: none may use them."""
+    for blob in engine.root.glob("data/content/blobs/sha256/*"):
+        if blob.stat().st_size > 100_000:
+            blob.unlink()
+
+
 def load(engine: Engine, rounds: int, *, size: int) -> float:
     del rounds
     path = images.archive(size)
@@ -64,9 +71,14 @@ def pull(engine: Engine, rounds: int) -> float:
     with registry() as address:
         name = f"{address}/bench/pulled"
         _push(engine, name)
-        engine.docker("rmi", "-f", name, "bench/170")
+
+        def remove() -> None:
+            engine.docker("rmi", "-f", name, "bench/170", check=False)
+            forget_blobs(engine)
+
+        remove()
         settle()
-        return repeated(lambda: engine.docker("pull", name), lambda: engine.docker("rmi", "-f", name))
+        return repeated(lambda: engine.docker("pull", name), remove)
 
 
 def push(engine: Engine, rounds: int) -> float:
@@ -75,6 +87,7 @@ def push(engine: Engine, rounds: int) -> float:
     samples = []
     for _ in range(ROUNDS):
         engine.docker("load", "-i", str(images.archive(170)))
+        forget_blobs(engine)
         settle()
         with registry() as address:
             name = f"{address}/bench/pushed"

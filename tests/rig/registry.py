@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 
 def free_port() -> int:
@@ -19,13 +22,28 @@ def free_port() -> int:
         return port
 
 
+def make_certificate(certificate: Path, key: Path) -> None:
+    """For the loopback interface, signed by itself."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
 class Registry:
     """``python -m corten.registry serve`` in a process of its own."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, tls: bool = False) -> None:
         self.port = free_port()
         self.root = Path(tempfile.mkdtemp(prefix="corten-registry-", dir="/tmp"))
         self.flags = flags
+        self.scheme = "http"
+        if tls:
+            self.scheme = "https"
+            self.flags += ("--tls-cert", str(self.root / "cert.pem"), "--tls-key", str(self.root / "key.pem"))
+            make_certificate(self.root / "cert.pem", self.root / "key.pem")
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,7 +60,7 @@ class Registry:
         deadline = time.monotonic() + 20
         while True:
             try:
-                with urllib.request.urlopen(f"http://{self.address}/v2/", timeout=2):
+                with self.open("/v2/"):
                     return
             except OSError as error:
                 if getattr(error, "code", None) == 401:
@@ -50,6 +68,16 @@ class Registry:
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     raise AssertionError((self.root / "log").read_text()[-3000:]) from error
                 time.sleep(0.05)
+
+    def open(self, path: str, headers: dict[str, str] | None = None) -> Any:
+        """GET, as whoever the headers say."""
+        request = urllib.request.Request(f"{self.scheme}://{self.address}{path}", headers=headers or {})
+        unverified = ssl._create_unverified_context() if self.scheme == "https" else None
+        return urllib.request.urlopen(request, timeout=10, context=unverified)
+
+    def json(self, path: str) -> Any:
+        with self.open(path) as answer:
+            return json.load(answer)
 
     def kill(self) -> None:
         assert self.process is not None

@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 from collections.abc import Iterable, Iterator
 
-from corten.kernel import flags, libc
+from corten.kernel import files, flags, libc
 
 _IN_ORDER = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
@@ -48,11 +48,15 @@ def names(value: int) -> tuple[str, ...]:
 
 def of_process(pid: int | str = "self", which: str = "CapBnd") -> int:
     """One set of a process: CapInh, CapPrm, CapEff, CapBnd or CapAmb of /proc/PID/status."""
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if line.startswith(which):
-                return int(line.split()[1], 16)
-    raise OSError(3, "no such capability set", which)
+    return of_text(files.read_small(f"/proc/{pid}/status"), which)
+
+
+def of_text(status: bytes, which: str) -> int:
+    """One set out of the text of /proc/PID/status."""
+    _, found, rest = status.partition(f"\n{which}:".encode())
+    if not found:
+        raise OSError(3, "no such capability set", which)
+    return int(rest[: rest.index(b"\n")], 16)
 
 
 def limit_bounding(keep: int, present: int) -> None:

@@ -38,6 +38,24 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, mode: int = 0
         sync_directory(os.path.dirname(target) or ".")
 
 
+def read_small(path: str) -> bytes:
+    """A file of /proc or /sys, which gives all it has at once.  With less ado than ``open``, for where that counts."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 1 << 16)
+    finally:
+        os.close(fd)
+
+
+def write_small(path: str, text: str) -> None:
+    """The same for writing: one write, no other."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
 def sync_directory(path: str) -> None:
     """Make renames in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

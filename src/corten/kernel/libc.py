@@ -63,15 +63,16 @@ setfsuid, setfsgid = _lib.setfsuid, _lib.setfsgid
 inotify_init1 = _declare("inotify_init1", c_int)
 inotify_add_watch = _declare("inotify_add_watch", c_int, c_char_p, c_uint)
 
-_BY_MACHINE = {  # pivot_root, bpf, seccomp, keyctl
-    "x86_64": (155, 321, 317, 250),
-    "aarch64": (41, 280, 277, 219),
+_BY_MACHINE = {  # pivot_root, bpf, seccomp, keyctl, sched_setattr
+    "x86_64": (155, 321, 317, 250, 314),
+    "aarch64": (41, 280, 277, 219, 274),
 }
-_pivot_root, _bpf, _seccomp, _keyctl = _BY_MACHINE.get(os.uname().machine, _BY_MACHINE["aarch64"])
+_pivot_root, _bpf, _seccomp, _keyctl, _sched_setattr = _BY_MACHINE.get(os.uname().machine, _BY_MACHINE["aarch64"])
 
 pivot_root = _syscall("pivot_root", _pivot_root, c_char_p, c_char_p)
 bpf = _syscall("bpf", _bpf, c_int, c_void_p, c_uint)
 seccomp = _syscall("seccomp", _seccomp, c_uint, c_uint, c_void_p)
+sched_setattr = _syscall("sched_setattr", _sched_setattr, c_int, c_void_p, c_uint)
 keyctl = _syscall("keyctl", _keyctl, c_int, c_void_p)
 open_tree = _syscall("open_tree", 428, c_int, c_char_p, c_uint)
 move_mount = _syscall("move_mount", 429, c_int, c_char_p, c_int, c_char_p, c_uint)

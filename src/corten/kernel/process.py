@@ -83,6 +83,17 @@ def set_no_new_privs() -> None:
     libc.prctl(flags.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
+def set_time_slice(nanoseconds: int) -> None:
+    """Run sooner and for shorter (0.1 to 100 ms); children and threads made later do not inherit it.
+
+    A process that others wait for is then not queued behind them.  Kernels before 6.12 take no notice.  See
+    sched_setattr(2).
+    """
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    attributes = struct.pack("IIQiIQQQ", 48, _SCHED_OTHER, _SCHED_FLAG_RESET_ON_FORK, nice, 0, nanoseconds, 0, 0)
+    libc.sched_setattr(0, ctypes.create_string_buffer(attributes), 0)
+
+
 def set_child_subreaper(value: bool) -> None:
     """Adopt orphaned grandchildren.  See PR_SET_CHILD_SUBREAPER."""
     libc.prctl(flags.PR_SET_CHILD_SUBREAPER, int(value), 0, 0, 0)
@@ -136,6 +147,7 @@ def start_time(pid: int) -> int:
         return int(stat_file.read().rpartition(b")")[2].split()[19])
 
 
+_SCHED_OTHER, _SCHED_FLAG_RESET_ON_FORK = 0, 1
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Mapping
 from typing import NoReturn
 
-from corten.kernel import capabilities, process, seccomp
+from corten.kernel import capabilities, files, process, seccomp
 from corten.runtime.protocol import StepFailure
 from corten.runtime.users import Identity
 from corten.spec.runtime import Process
@@ -103,8 +103,7 @@ def _set_oom_score(value: int | None) -> None:
     if value is None:
         return
     try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
-            stream.write(str(value))
+        files.write_small("/proc/self/oom_score_adj", str(value))
     except PermissionError:
         # Lowering needs CAP_SYS_RESOURCE; for the default it is no failure that the daemon itself is worse off.
         if value != 0:
@@ -123,9 +122,9 @@ def _enter(cwd: str, *, tolerate: bool) -> bool:
 
 def _change_identity(wanted: Process, identity: Identity) -> None:
     sets = wanted.capabilities
+    status = files.read_small("/proc/self/status") if sets is not None else b""
     if sets is not None:
-        present = capabilities.of_process("self", "CapBnd")
-        capabilities.limit_bounding(capabilities.mask(sets.bounding), present)
+        capabilities.limit_bounding(capabilities.mask(sets.bounding), capabilities.of_text(status, "CapBnd"))
     process.set_keep_caps(True)
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
@@ -133,7 +132,7 @@ def _change_identity(wanted: Process, identity: Identity) -> None:
     process.set_keep_caps(False)
     if sets is not None:
         # What the machine itself does not grant (we may be in a container) cannot be given.
-        available = capabilities.of_process("self", "CapPrm")
+        available = capabilities.of_text(status, "CapPrm")
         permitted = capabilities.mask(sets.permitted) & available
         inheritable = capabilities.mask(sets.inheritable) & available
         capabilities.capset(capabilities.mask(sets.effective) & permitted, permitted, inheritable)

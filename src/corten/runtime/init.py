@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from corten.errors import CortenError
-from corten.kernel import flags, mounts, namespaces, process, tty, wire
+from corten.kernel import files, flags, mounts, namespaces, process, tty, wire
 from corten.kernel.paths import Root
 from corten.runtime import become, idmapped, reaper, root_mount, rootfs, users
 from corten.runtime.protocol import StepFailure
@@ -126,8 +126,7 @@ def _enter(plan: Plan, steps: _Steps) -> None:
         process.loopback_up()
     for name, value in plan.spec.linux.sysctl.items():
         steps.name = f"set sysctl {name}"
-        with open(f"/proc/sys/{name.replace('.', '/')}", "w", encoding="utf-8") as stream:
-            stream.write(value)
+        files.write_small(f"/proc/sys/{name.replace('.', '/')}", value)
 
 
 def _join_groups(plan: Plan, channel: socket.socket, steps: _Steps) -> None:

@@ -15,14 +15,16 @@ A daemon that comes later connects to control.sock, sends {"op": "hello"} and ge
 A spawn with a "start" goes on to execute without another word, which is answered under that number.  With "connect"
 the daemon is told of the network namespace as soon as there is one, and may send its start before "created".
 Requests on one connection are answered in any order; ``id`` tells which.  Fields may be added, never reinterpreted:
-an old shim must understand a new daemon.  ``VERSION`` counts changes that break this.
+an old shim must understand a new daemon.  By ``VERSION`` the daemon tells what a shim knows.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-VERSION = 1
+VERSION = 2
+ATTACHING_EXEC_VERSION = 2
+"""From here on a shim's ``exec`` takes a client."""
 
 FDS = ("pidfd", "netns", "root", "netlink")
 """The order of the descriptors that come with ``created`` (and ``hello``, which has no netlink)."""

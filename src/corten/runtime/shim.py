@@ -32,6 +32,7 @@ from corten.runtime.loop import READ, Loop
 from corten.runtime.protocol import StepFailure
 from corten.runtime.shim_service import Connection, Service
 from corten.runtime.stdio import Stdio
+from corten.runtime.stdio import wanted as streams_wanted
 
 _DRAIN_SECONDS = 2.0  # docker: how long a stream may outlive its process before the exit is told
 _KEPT_EXECS = 256
@@ -137,8 +138,8 @@ class Shim:
         self.service.listen(fds["listener"])
         connection = self.service.adopt(fds["daemon"])
         for index, client in enumerate(body["clients"]):
-            wants = {number for number, name in ((1, "stdout"), (2, "stderr")) if client[name]}
-            self.main.stdio.attach(socket.socket(fileno=fds[f"client{index}"]), wants, stdin=client["stdin"])
+            stream = socket.socket(fileno=fds[f"client{index}"])
+            self.main.stdio.attach(stream, streams_wanted(client), stdin=client["stdin"])
         if body["starting"]:
             self.main.waiting.append((connection, body["starting"]))
 
@@ -211,8 +212,9 @@ class Shim:
         except OSError:
             self.resolve(self.main)
 
-    def exec(self, connection: Connection, request: int, body: dict[str, Any]) -> None:
+    def exec(self, connection: Connection, request: int, message: wire.Message) -> None:
         """Fork a further process; answered when it executes, or fails to."""
+        body = message.body
         exec_id, wanted = str(body["exec_id"]), body["process"]
         if self.ended or self.main.child is None or self.main.started_at is None:
             raise StepFailure("exec", 3, "the container is not running")
@@ -221,6 +223,8 @@ class Shim:
         stdio = self.pending.pop(exec_id, None) or Stdio(self.loop)
         running = Running(exec_id, stdio, waiting=[(connection, request)], note=body.get("note"))
         stdin = bool(body.get("stdin"))
+        if client := body.get("client"):
+            stdio.attach(socket.socket(fileno=message.take()), streams_wanted(client), stdin=bool(client["stdin"]))
         ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
         try:
             running.child = spawn.spawn_exec(

@@ -2,7 +2,7 @@
 
 hello                                   what ``created`` tells, with the execs; + pidfd, netns, root
 start                                   answered when init has executed: {"pid", "started_at"}
-exec     exec_id, process, stdin        likewise for a further process
+exec     exec_id, process, stdin        likewise for a further process; + a stream for its "client", as in attach
 attach   exec_id?, stdin, stdout, stderr   + one end of a stream socket
 signal   signum, exec_id?
 resize   height, width, exec_id?
@@ -25,7 +25,7 @@ from corten.errors import CortenError
 from corten.kernel import namespaces, tty, wire
 from corten.runtime.loop import HANGUP, READ
 from corten.runtime.protocol import StepFailure
-from corten.runtime.stdio import Stdio
+from corten.runtime.stdio import Stdio, wanted
 
 if TYPE_CHECKING:
     from corten.runtime.shim import Running, Shim
@@ -180,7 +180,7 @@ class Service:
         self._shim.start(connection, request)
 
     def _exec(self, connection: Connection, request: int, message: wire.Message) -> None:
-        self._shim.exec(connection, request, message.body)
+        self._shim.exec(connection, request, message)
 
     def _running(self, message: wire.Message) -> Running:
         exec_id = message.body.get("exec_id")
@@ -203,8 +203,7 @@ class Service:
                 sock.close()
                 connection.answer(request)
                 return
-        wants = {number for number, name in ((1, "stdout"), (2, "stderr")) if body.get(name)}
-        stdio.attach(sock, wants, stdin=bool(body.get("stdin")))
+        stdio.attach(sock, wanted(body), stdin=bool(body.get("stdin")))
         connection.answer(request)
 
     def _pending_stdio(self, exec_id: str) -> Stdio:

@@ -14,6 +14,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from corten.runtime.logfile import LogFile
 from corten.runtime.logsink import TeeLog
@@ -46,6 +47,11 @@ def lend(fds: Sequence[int], uid: int, gid: int = -1) -> None:
         with contextlib.suppress(OSError):
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
                 os.fchown(fd, uid, gid)
+
+
+def wanted(body: Mapping[str, Any]) -> set[int]:
+    """The numbers of the streams that a client asks for."""
+    return {number for number, name in _NAMES.items() if body.get(name)}
 
 
 class Stdio:

@@ -10,16 +10,16 @@ import contextlib
 import functools
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from corten.errors import Conflict, NotFound
 from corten.kernel import wire
 from corten.runtime.cgroup import Group, Hierarchies
-from corten.runtime.protocol import FDS, LATER_FDS, NETWORK_FDS, StepFailure
+from corten.runtime.protocol import ATTACHING_EXEC_VERSION, FDS, LATER_FDS, NETWORK_FDS, StepFailure
 from corten.supervisor.channel import Channel, translate
-from corten.supervisor.model import ExitRecord, StartFailure
+from corten.supervisor.model import Client, ExitRecord, StartFailure
 from corten.supervisor.recover import bury
 
 _STREAM_BUFFER = 256 * 1024
@@ -44,6 +44,7 @@ class Task:
         self._fds: dict[str, int] = {}
         self._cgroup = ""
         self._start_number = 0
+        self._version = 1
         self._exits: dict[str | None, asyncio.Future[ExitRecord]] = {}
         self._created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._networked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -77,6 +78,7 @@ class Task:
         self.status = str(body["status"])
         self.started_at = body.get("started_at")
         self._cgroup = str(body["cgroup"])
+        self._version = int(body.get("version") or 1)
         for index, name in enumerate(names):
             if name in self._fds:
                 os.close(self._fds[name])
@@ -172,11 +174,28 @@ class Task:
 
         ``note`` is kept by the shim, and found again in ``execs`` by a daemon that comes after us.
         """
-        process = {**process, "terminal": tty}
+        return await self._exec(exec_id, process, [], tty=tty, stdin=stdin, note=note)
+
+    async def exec_attached(
+        self, exec_id: str, process: dict[str, Any], client: Client | None, *, tty: bool, stdin: bool, note: Any = None
+    ) -> tuple[int, socket.socket | None]:
+        """``exec`` with a stream for a client, if there is one, from the first byte on."""
+        rest: dict[str, Any] = {"tty": tty, "stdin": stdin, "note": note}
+        if client is None:
+            return await self._exec(exec_id, process, [], **rest), None
+        if self._version < ATTACHING_EXEC_VERSION:
+            stream = await self.attach(exec_id=exec_id, **client.to_json())
+            with _closed_on_failure(stream):
+                return await self._exec(exec_id, process, [], **rest), stream
+        stream, theirs = stream_pair()
+        with theirs, _closed_on_failure(stream):
+            return await self._exec(exec_id, process, [theirs.fileno()], client=client.to_json(), **rest), stream
+
+    async def _exec(self, exec_id: str, process: dict[str, Any], fds: list[int], *, tty: bool, **body: Any) -> int:
         self._exit_of(exec_id)
         try:
-            body = {"process": process, "stdin": stdin, "note": note}
-            with await self._channel.request("exec", exec_id=exec_id, **body) as message:
+            body["process"] = {**process, "terminal": tty}
+            with await self._channel.request("exec", fds, exec_id=exec_id, **body) as message:
                 return int(message.body["pid"])
         except StepFailure as failure:
             raise start_failure(failure, "exec") from None
@@ -324,6 +343,15 @@ class Task:
         self._channel.let_go()
         self._close_fds()
         self._gone.set()
+
+
+@contextlib.contextmanager
+def _closed_on_failure(stream: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        stream.close()
+        raise
 
 
 def stream_pair() -> tuple[socket.socket, socket.socket]:

@@ -21,7 +21,7 @@ from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.status import Status
 from corten.errors import Conflict, CortenError, Invalid, NotFound
-from corten.supervisor.model import StartFailure
+from corten.supervisor.model import Client, StartFailure
 from corten.supervisor.service import Task
 
 # Ended execs are kept for `inspect`; without a bound a health check from outside would fill the memory.
@@ -173,25 +173,22 @@ class ExecService:
 
     async def _run(self, item: Exec, size: list[int] | None, *, is_attached: bool) -> socket.socket | None:
         config = item.config
-        stream: socket.socket | None = None
         try:
             task = item.live.running_task()
-            if is_attached:
-                stdin, stdout, stderr = (bool(config[f"Attach{name}"]) for name in ("Stdin", "Stdout", "Stderr"))
-                stream = await task.attach(exec_id=item.id, stdin=stdin, stdout=stdout, stderr=stderr)
-            await self._execute(item, task, size)
+            client = Client(*(bool(config[f"Attach{name}"]) for name in ("Stdin", "Stdout", "Stderr")))
+            stream = await self._execute(item, task, size, client if is_attached else None)
         except BaseException as error:
             item.is_running = False
             is_told = isinstance(error, StartFailure) and error.step != "find user"
             item.exit_code = error.exit_code if is_told else 126  # type: ignore[attr-defined]
-            if stream is not None:
-                stream.close()
             if isinstance(error, StartFailure):
                 raise _told(error) from error
             raise
         return stream
 
-    async def _execute(self, item: Exec, task: Task, size: list[int] | None) -> None:
+    async def _execute(
+        self, item: Exec, task: Task, size: list[int] | None, client: Client | None
+    ) -> socket.socket | None:
         config = item.config
         process = lower.exec_process(
             item.live.record,
@@ -204,11 +201,11 @@ class ExecService:
         )
         if size and len(size) == 2 and any(size):
             process["consoleSize"] = {"height": size[0], "width": size[1]}
-        item.pid = await task.exec(
-            item.id, process, tty=bool(config["Tty"]), stdin=bool(config["AttachStdin"]), note={**config, "Env": None}
-        )
+        tty, stdin, note = bool(config["Tty"]), bool(config["AttachStdin"]), {**config, "Env": None}
+        item.pid, stream = await task.exec_attached(item.id, process, client, tty=tty, stdin=stdin, note=note)
         self._publish(item, f"exec_start: {_words(item)}")
         self._ground.background.start(self._watch(item, task), f"exec {item.id[:12]}")
+        return stream
 
     async def _watch(self, item: Exec, task: Task) -> None:
         try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from corten.errors import Conflict, Invalid, NotImplementedYet
@@ -160,7 +160,7 @@ def plug(host: Netlink, inside: Netlink, netns_fd: int, plan: PlugPlan, *, fresh
     link = find_link(inside, plan.interface)
     if link is None:
         raise OSError(errno.ENODEV, f"interface {plan.interface} did not arrive in the container")
-    requests = [route.set_link(route.LOOPBACK, up=True)] if fresh else []
+    requests = [route.set_link(route.LOOPBACK, up=True)]
     if not any(address.version == 6 for address in plan.addresses):
         requests.append(route.set_link(link.index, route.without_link_local()))
     requests += [route.add_address(link.index, address) for address in plan.addresses]
@@ -254,6 +254,26 @@ def unplug(inside: Netlink, interface: str, remaining: Gateways) -> None:
     if link is not None:
         inside.perform(route.delete_link(link.index))
     set_gateways(inside, remaining)
+
+
+def has_link(name: str) -> bool:
+    """Whether the host has a link of this name."""
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
+
+
+def stray_ports(host: Netlink, bridges: Collection[str], alias: str, known: Collection[str]) -> list[str]:
+    """Our ends of veth pairs, in bridges that are marked as ours, that no endpoint knows of."""
+    links = host.dump(route.list_links(), route.parse_link)
+    ours = {link.index for link in links if link.name in bridges and link.alias == alias}
+    return [
+        link.name
+        for link in links
+        if link.master in ours and link.kind == "veth" and link.name.startswith("veth") and link.name not in known
+    ]
 
 
 def remove_link(host: Netlink, name: str) -> None:

@@ -29,7 +29,7 @@ _ANY = ("0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A port of the host that is ours; without a socket where it is only checked (long ranges, no SCTP)."""
+    """A port of the host that is ours; without a socket where it is only checked (long ranges)."""
 
     binding: PortBinding
     sock: socket.socket | None
@@ -120,7 +120,7 @@ class PortHolder:
                 return self._take_port(binding, hosts, port, hold=hold)
             except OSError as error:
                 refusal = error
-                if error.errno == errno.EADDRNOTAVAIL:
+                if error.errno in (errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
                     break
         wanted = f"{_shown(hosts[0])}:{binding.host_port}"
         if refusal is None or isinstance(refusal, _OursAlready):
@@ -138,10 +138,11 @@ class PortHolder:
             for host in hosts:
                 self._refuse_ours(host, port, binding.protocol)
                 sock = _bind(host, port, binding.protocol)
-                if sock is not None and not hold:
+                got.append(
+                    Held(replace(binding, host_ip=host, host_port=port, host_port_end=0), sock if hold else None)
+                )
+                if not hold:
                     sock.close()
-                    sock = None
-                got.append(Held(replace(binding, host_ip=host, host_port=port, host_port_end=0), sock))
         except BaseException:
             for held in got:
                 held.close()
@@ -171,7 +172,7 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _bind(host: str, port: int, protocol: str) -> socket.socket | None:
+def _bind(host: str, port: int, protocol: str) -> socket.socket:
     """Take a port.  A TCP one listens: only that keeps others from sharing it by SO_REUSEADDR."""
     kind, number = _KINDS[protocol]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -179,7 +180,7 @@ def _bind(host: str, port: int, protocol: str) -> socket.socket | None:
         sock = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, number)
     except OSError as error:
         if protocol == "sctp" and error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
-            return None  # no SCTP sockets here, so nobody can have taken it
+            raise OSError(error.errno, "this host's kernel has no SCTP (CONFIG_IP_SCTP)") from None
         raise
     try:
         if family == socket.AF_INET6:

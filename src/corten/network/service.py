@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 from corten.errors import CortenError, Denied, Internal, NotFound
 from corten.kernel.netlink.codec import NETLINK_ROUTE
 from corten.kernel.netlink.socket import Netlink
-from corten.network import apply, endpoints, exposures, flows, formation, plan, resolver
+from corten.network import apply, endpoints, exposures, flows, formation, plan, resolver, wiring
 from corten.network.base import FactsPort, Sandbox
 from corten.network.drivers.base import Surroundings
 from corten.network.drivers.table import driver
@@ -91,6 +90,9 @@ class Networking:
                 if network.name == "bridge":
                     raise
                 self._report(f"network {network.name} could not be made: {error}")
+        known = {endpoint.link for endpoint in self._ledger.endpoints.values()}
+        bridges = {network.bridge for network in self.all() if network.bridge}
+        await asyncio.to_thread(wiring.remove_strays, bridges, self._around.alias, known)
         for problem in self._publisher.restore():
             self._report(f"a published port is taken by somebody else: {problem}")
         await self._enforcer.open(self._firewall())
@@ -200,6 +202,8 @@ class Networking:
             staying = [each for each in self._ledger.of_container(container_id) if each.id != endpoint.id]
             if sandbox is not None and endpoint.plugged and endpoint.link:
                 await self._unplug(endpoint, sandbox, staying)
+            elif endpoint.link and not endpoint.plugged:
+                await asyncio.to_thread(wiring.remove, [endpoint.link])  # half made when the daemon was killed
             self._ledger.drop([endpoint])
             await self._republish(container_id)
             return endpoint
@@ -261,9 +265,10 @@ class Networking:
         """After a daemon restart: finish what was interrupted and serve names again in a container that runs."""
         async with self._lock(container_id):
             for endpoint in self._ledger.of_container(container_id):
-                if not endpoint.plugged:  # killed between record and wire: take the half-made link away first
-                    await asyncio.to_thread(_remove_links, [endpoint.link])
-                    await self._plug(endpoint, sandbox)
+                # Killed between record and wire, or between taking the wire away and forgetting the record.
+                if not endpoint.plugged or (endpoint.link and not apply.has_link(endpoint.link)):
+                    await asyncio.to_thread(wiring.remove, [endpoint.link])
+                    await self._plug(endpoint.evolve(plugged=False), sandbox, fresh=False)
             if self._naming.is_wanted(container_id):
                 udp, tcp, control = await sandbox.sockets(resolver.WANTED)
                 await asyncio.to_thread(functools.partial(resolver.bind, udp, tcp, control, fresh=False))
@@ -276,16 +281,18 @@ class Networking:
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def _plug(self, endpoint: Endpoint, sandbox: Sandbox) -> Endpoint:
+    async def _plug(self, endpoint: Endpoint, sandbox: Sandbox, *, fresh: bool = True) -> Endpoint:
         network = self._ledger.networks[endpoint.network_id]
-        together = [each for each in self._ledger.of_container(endpoint.container_id) if each.plugged]
+        others = self._ledger.of_container(endpoint.container_id)
+        together = [each for each in others if each.plugged and each.id != endpoint.id]
+        fresh = fresh and not together
         wanted = plan.gateways([*together, endpoint])
         link_plan = driver(network.driver).plug_plan(network, endpoint, wanted, self._around)
         if network.driver != "host":
             names = resolver.WANTED if self._naming.is_wanted(endpoint.container_id) else ()
             control, *servers = made = await sandbox.sockets([_ROUTE_SOCKET, *names])
             try:
-                await asyncio.to_thread(_plug_blocking, sandbox, control, link_plan, servers, not together)
+                await asyncio.to_thread(wiring.plug, sandbox, control, link_plan, servers, fresh)
                 if servers:
                     self._naming.adopt(endpoint.container_id, servers[0], servers[1])
             except BaseException as error:
@@ -305,7 +312,7 @@ class Networking:
         sockets = await sandbox.sockets([_ROUTE_SOCKET])
         try:
             with contextlib.suppress(ProcessLookupError):
-                await asyncio.to_thread(_unplug_blocking, sockets[0], endpoint.interface, plan.gateways(staying))
+                await asyncio.to_thread(wiring.unplug, sockets[0], endpoint.interface, plan.gateways(staying))
         finally:
             for each in sockets:
                 each.close()
@@ -326,7 +333,7 @@ class Networking:
         """Delete links that did not go by themselves: another container shares the namespace, say."""
         await asyncio.sleep(_SWEEP_DELAY)
         used = {endpoint.link for endpoint in self._ledger.endpoints.values()}
-        await asyncio.to_thread(_remove_links, [link for link in links if link not in used])
+        await asyncio.to_thread(wiring.remove, [link for link in links if link not in used])
 
     def _later(self, work: asyncio._CoroutineLike[None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -364,34 +371,3 @@ class Networking:
     def _report(self, words: str) -> None:
         if self._on_repair:
             self._on_repair(words)
-
-
-def _plug_blocking(
-    sandbox: Sandbox,
-    control: socket.socket,
-    link_plan: plan.PlugPlan | None,
-    servers: Sequence[socket.socket],
-    fresh: bool,
-) -> None:
-    inside = Netlink(control)
-    if link_plan is None:
-        apply.bring_up_loopback(inside)
-        return
-    netns_fd = sandbox.netns_fd()
-    try:
-        with Netlink.open() as host:
-            apply.plug(host, inside, netns_fd, link_plan, fresh=fresh)
-    finally:
-        os.close(netns_fd)
-    if servers:
-        resolver.bind(servers[0], servers[1], servers[2], fresh=fresh)
-
-
-def _unplug_blocking(sock: socket.socket, interface: str, remaining: plan.Gateways) -> None:
-    apply.unplug(Netlink(sock), interface, remaining)
-
-
-def _remove_links(links: Sequence[str]) -> None:
-    with Netlink.open() as host:
-        for link in links:
-            apply.remove_link(host, link)

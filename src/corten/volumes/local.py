@@ -69,7 +69,7 @@ class LocalDriver:
         except OSError as error:
             words = f"failed to mount local volume: mount {request.device}:{target}"
             shown = f", data: {request.data}" if request.data else ""
-            raise Internal(f"{words}{shown}: {(error.strerror or str(error)).lower()}") from error
+            raise Internal(f"{words}{shown}: {(error.strerror or str(error)).lower()}{_why(error, kind)}") from error
 
     def unmount(self, volume: Volume) -> None:
         """Unmount; what is still busy is detached and goes when its last user goes."""
@@ -116,6 +116,13 @@ class LocalDriver:
                         seen.add((stat.st_dev, stat.st_ino))
                         total += stat.st_size
         return total
+
+
+def _why(error: OSError, kind: str) -> str:
+    if error.errno != errno.ENODEV or not kind:
+        return ""
+    known = {line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()}
+    return "" if kind in known else f" (this host's kernel has no file system {kind})"
 
 
 def delete(path: Path) -> None:

@@ -95,5 +95,15 @@ def test_what_cannot_be_mounted_says_why(tmp_path: Path) -> None:
         await volumes.create("nope", options={"type": "none", "device": "/does/not/exist", "o": "bind"})
         with pytest.raises(Internal, match=r"failed to mount local volume: mount /does/not/exist.*no such file"):
             await volumes.mount("nope", "a")
+        for kind, device, data in (
+            ("nfs", ":/export", "addr=192.0.2.1,rw,nolock"),
+            ("cifs", "//192.0.2.1/share", "addr=192.0.2.1,username=u,password=p"),
+        ):
+            await volumes.create(kind, options={"type": kind, "device": device, "o": data})
+            if kind not in Path("/proc/filesystems").read_text().split():
+                with pytest.raises(
+                    Internal, match=rf"mount {device}:.*no such device.*kernel has no file system {kind}"
+                ):
+                    await volumes.mount(kind, "a")
 
     asyncio.run(story())

@@ -65,3 +65,24 @@ async def disconnect(ground: Ground, name: str, network: Network, *, force: bool
         record.left_networks = [*record.left_networks, network.name]
         ground.roster.save(live)
         return record.id
+
+
+async def settle(ground: Ground, live: Live, sandbox: networking.TaskSandbox) -> None:
+    """After a daemon restart: what a kill cut short between the network's records and the container's.
+
+    A connection that the container does not know of yet was never answered: it is undone.  One that the network has
+    forgotten was on its way out: it is finished.
+    """
+    record = live.record
+    known: dict[str, str] = {}  # network's id to the name that the container has for it
+    for name in networking.wanted(record):
+        with contextlib.suppress(NotFound):
+            known[ground.networking.get(name).id] = name
+    present = {endpoint.network_id for endpoint in ground.networking.endpoints_of(record.id)}
+    for network_id in present - set(known):
+        await ground.networking.disconnect(network_id, record.id, sandbox)
+    gone = [name for network_id, name in known.items() if network_id not in present]
+    if gone:
+        record.endpoints = {name: value for name, value in record.endpoints.items() if name not in gone}
+        record.left_networks = [*record.left_networks, *gone]
+        ground.roster.save(live)

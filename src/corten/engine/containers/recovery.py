@@ -11,7 +11,7 @@ import logging
 import re
 import time
 
-from corten.engine.containers import networking, policy
+from corten.engine.containers import members, networking, policy
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.lifecycle import Lifecycle
 from corten.engine.containers.live import Live
@@ -38,8 +38,10 @@ async def recover(ground: Ground, lifecycle: Lifecycle, removal: Removal) -> Non
     await ground.volumes.reconcile(running)
     for live in ground.roster:
         if live.task is not None and networking.has_own_network(live.record):
+            sandbox = networking.TaskSandbox(live.record.id, live.task)
             try:
-                await ground.networking.restore(live.record.id, networking.TaskSandbox(live.record.id, live.task))
+                await members.settle(ground, live, sandbox)
+                await ground.networking.restore(live.record.id, sandbox)
             except (CortenError, OSError):
                 log.exception("restoring the network of %s", live.record.short_id)
     await _sweep(ground, removal)

@@ -15,6 +15,8 @@ from corten.errors import Invalid
 
 SPECIAL_PARAMETERS = frozenset("@*#?-$!0")
 MAX_NESTING = 100
+MAX_EXPANSION = 1 << 20
+"""More than the kernel takes as one argument or variable: values that double from line to line end here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,19 @@ class _Words:
     """Collects words: unquoted spaces end one, everything quoted belongs to it."""
 
     done: list[str] = field(default_factory=list)
-    buffer: str = ""
+    buffer: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
         for char in text:
             if not is_space(char):
-                self.buffer += char
+                self.buffer.append(char)
             elif self.buffer:
                 self.finish()
 
     def finish(self) -> None:
         if self.buffer:
-            self.done.append(self.buffer)
-            self.buffer = ""
+            self.done.append("".join(self.buffer))
+            self.buffer.clear()
 
 
 class _Lexer:
@@ -83,6 +85,7 @@ class _Lexer:
         self.raw_escapes = style.raw_escapes
         self.position = 0
         self.depth = 0
+        self.made = 0
         self.used: set[str] = set()
         self.missing: set[str] = set()
 
@@ -122,13 +125,13 @@ class _Lexer:
                 words.add(text)
             elif char in "'\"" and not self.style.plain_quotes:
                 text = self.single_quoted() if char == "'" else self.double_quoted()
-                words.buffer += text
+                words.buffer.extend(text)
             elif char == "<" and self.peek() == "<":
                 text = self.heredoc_mark()
-                words.buffer += text
+                words.buffer.extend(text)
             elif char == self.escape:
                 text = (char if self.raw_escapes else "") + self.next()
-                words.buffer += text
+                words.buffer.extend(text)
             else:
                 text = char
                 words.add(char)
@@ -196,6 +199,14 @@ class _Lexer:
         return value
 
     def dollar(self) -> str:
+        """A substitution; all of them together may not grow without bounds."""
+        text = self.substitution()
+        self.made += len(text)
+        if self.made > MAX_EXPANSION:
+            raise Invalid(f"the value is larger than {MAX_EXPANSION} bytes")
+        return text
+
+    def substitution(self) -> str:
         """After a ``$``."""
         if self.peek() == "{":
             self.position += 1

@@ -19,7 +19,8 @@ $(VENV)/.installed: pyproject.toml
 packages:        ## install the Debian packages that tests and the demo need
 	@scripts/install-packages
 
-demo: setup packages ## the main job, end to end: build, run, publish, pull
+demo: setup      ## the main job, end to end: build, run, publish, pull
+	@scripts/install-packages demo
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/demo
 
 check: setup     ## format, lint, types

@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import socket
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from rig.daemon import Daemon
+from rig.registry import Registry
 
 SPECIFICATION = Path(__file__).parents[3] / "shared/specs/engine-api-v1.50.yaml"
 
@@ -124,6 +126,89 @@ def test_answers(
         daemon.docker("network", "rm", "specified", check=False)
         daemon.docker("rm", "-f", "subject", "made", check=False)
         daemon.docker("volume", "rm", "specified", check=False)
+
+
+# Image group: (method, path, query, status); "{image}" is a name of our own, "{remote}" one at a registry.
+IMAGES: list[tuple[str, str, dict[str, str], int]] = [
+    (
+        "GET",
+        "/images/json",
+        {"all": "1", "manifests": "1", "filters": '{"reference":["speci*"],"dangling":["false"]}'},
+        200,
+    ),
+    (
+        "GET",
+        "/images/json",
+        {"filters": '{"before":["busybox"],"since":["busybox"],"label":["x"],"until":["1h"]}'},
+        200,
+    ),
+    ("GET", "/images/json", {"filters": '{"nonsense":["x"]}'}, 400),
+    ("GET", "/images/{image}/json", {"manifests": "1"}, 200),
+    ("GET", "/images/{image}/json", {"platform": '{"os":"linux","architecture":"s390x"}'}, 404),
+    ("GET", "/images/{image}/history", {}, 200),
+    ("GET", "/images/none-such/history", {}, 404),
+    ("POST", "/images/{image}/tag", {"repo": "{remote}", "tag": "one"}, 201),
+    ("POST", "/images/{image}/tag", {"repo": "UPPER", "tag": "one"}, 400),
+    ("POST", "/images/none-such/tag", {"repo": "x"}, 404),
+    ("POST", "/images/{remote}/push", {"tag": "one"}, 200),
+    ("POST", "/images/none-such/push", {"tag": "x"}, 200),
+    ("POST", "/images/create", {"fromImage": "{remote}", "tag": "one"}, 200),
+    ("POST", "/images/create", {"fromImage": "{remote}", "tag": "absent"}, 404),
+    ("GET", "/distribution/{remote}:one/json", {}, 200),
+    ("GET", "/images/{image}/get", {}, 200),
+    ("GET", "/images/get", {"names": "{image}"}, 200),
+    ("POST", "/images/load", {}, 200),
+    ("POST", "/images/prune", {"filters": '{"dangling":["true"],"until":["1h"]}'}, 200),
+    ("POST", "/images/prune", {"filters": '{"nonsense":["x"]}'}, 400),
+    ("POST", "/build/prune", {"all": "1", "filters": '{"until":["1h"]}'}, 200),
+    ("POST", "/build/cancel", {}, 400),
+    ("DELETE", "/images/{remote}:one", {"noprune": "1"}, 200),
+    ("DELETE", "/images/{image}", {}, 200),
+    ("DELETE", "/images/none-such", {}, 404),
+]
+
+
+def test_the_image_group(daemon: Daemon, registry: Registry, specification: dict[str, Any]) -> None:
+    """In this order: each status as documented, each JSON answer of the documented shape."""
+    daemon.docker("tag", "busybox", "specified")
+    daemon.docker("create", "--name", "holder", "busybox")
+    values = {"image": "specified", "remote": f"{registry.address}/group/specified"}
+    known = [
+        (template, re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(template)) + r"\Z"))
+        for template in specification["paths"]
+    ]
+    try:
+        for method, path, fields, status in IMAGES:
+            filled = path.format(**values)
+            query = urllib.parse.urlencode(
+                {name: values.get(value.strip("{}"), value) for name, value in fields.items()}
+            )
+            answer = request_bytes(daemon, method, f"{filled}?{query}")
+            assert answer[0] == status, (method, path, answer)
+            if status >= 400:
+                assert isinstance(json.loads(answer[2])["message"], str)
+                continue
+            template = next((name for name, pattern in known if name == path), "") or next(
+                name
+                for name, pattern in known
+                if pattern.match(filled) and method.lower() in specification["paths"][name]
+            )
+            if answer[1] == "application/json" and b"\r\n{" not in answer[2] and answer[2].strip():
+                schema = answer_schema(specification, method, template, status)
+                if schema.keys() - {"definitions"}:
+                    jsonschema.validate(json.loads(answer[2]), schema)
+    finally:
+        daemon.docker("rm", "holder")
+        daemon.docker("rmi", "-f", "specified", check=False)
+
+
+def request_bytes(daemon: Daemon, method: str, path: str) -> tuple[int, str, bytes]:
+    connection = UnixConnection(str(daemon.socket))
+    connection.request(method, "/v1.50" + path, None, {"X-Registry-Auth": "e30="})
+    answer = connection.getresponse()
+    data = answer.read()
+    connection.close()
+    return answer.status, answer.getheader("Content-Type", "").partition(";")[0], data
 
 
 # Container and Exec groups, whole: (method, path, query, body, what the subject does, status).  "{exec}" is an exec.

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "context use": ("context.use", "Set the current context"),
     "image bootstrap": ("image.bootstrap", "Make a base image from this machine's own sources, without a registry"),
     "image build": ("image.build", "Build an image from a Dockerfile"),
+    "image diff": ("image.diff", "Show what each layer of an image changes, or how another image differs"),
     "image history": ("image.history", "Show the history of an image"),
     "image import": ("image.import_", "Import the contents from a tarball to create a filesystem image"),
     "image inspect": ("image.inspect", "Display detailed information on one or more images"),

@@ -11,10 +11,13 @@ import signal
 import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from ipaddress import ip_interface
 from typing import Any
 
 import pytest
 
+from corten.kernel.netlink import route
+from corten.kernel.netlink.socket import Netlink
 from corten.network.service import Networking
 
 CLONE_NEWNET = 0x40000000
@@ -198,6 +201,31 @@ def fetch(address: str, port: int, *, protocol: str = "tcp", timeout: float = 1.
 
 async def fetch_async(address: str, port: int, **options: Any) -> str:
     return await asyncio.to_thread(lambda: fetch(address, port, **options))
+
+
+@pytest.fixture(autouse=True)
+def own_host() -> Iterator[None]:
+    """The test's host is a network namespace of its own: its ports, bridges and rules meet nobody else's.
+
+    This thread enters it, and so do the threads and children that the test starts.  An uplink gives it an address.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    with open("/proc/thread-self/ns/net") as before:
+        _call(_libc.unshare(CLONE_NEWNET))
+        try:
+            with Netlink.open() as netlink, open("/proc/thread-self/ns/net") as own:
+                netlink.perform(route.create_veth("up0", route.Peer("up1", own.fileno())))
+                for name, address in (("up0", "192.0.2.1/24"), ("up0", "2001:db8::1/64"), ("up1", "")):
+                    index = socket.if_nametoindex(name)
+                    if address:
+                        netlink.perform(route.add_address(index, ip_interface(address)))
+                    netlink.perform(route.set_link(index, up=True))
+                netlink.perform(route.set_link(route.LOOPBACK, up=True))
+            yield
+        finally:
+            _call(_libc.setns(before.fileno(), CLONE_NEWNET))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from functools import partial
 
 import docker
 
-from bench import transfers
+from bench import networks, transfers
 from bench.engines import Engine
 from bench.measure import Measure, timed
 
@@ -77,10 +77,12 @@ def parallel_starts(engine: Engine, rounds: int) -> float:
 def copy_out(engine: Engine, rounds: int) -> float:
     """``docker cp`` of 256 MB out of a container."""
     engine.docker("run", "--name", "big", "busybox", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=256")
+    target = engine.root / "copied"
     try:
-        return timed(lambda: engine.docker("cp", "big:/big", "/dev/null", check=False) and None, 3, 1)
+        return timed(lambda: engine.docker("cp", "big:/big", str(target)), 3, 1)
     finally:
         engine.docker("rm", "-f", "big")
+        target.unlink(missing_ok=True)
 
 
 def read_logs(engine: Engine, rounds: int) -> float:
@@ -104,5 +106,6 @@ MEASURES = [
     Measure("docker logs of 200,000 lines", "ms", read_logs, 1),
     Measure("API create+start+wait+remove, 8 at once", "/s", parallel_starts, 10, more_is_better=True),
     Measure("memory (PSS) with 50 idle containers", "MB", idle_memory, 2),
+    *networks.MEASURES,
     *transfers.MEASURES,
 ]

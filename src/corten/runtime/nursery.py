@@ -25,27 +25,30 @@ class Nursery:
         self._daemon = daemon
         self._hierarchies = hierarchies
         self._rehearse = rehearse
-        self._waiting: socket.socket | None = None
+        self._is_empty = True
 
     @property
     def is_empty(self) -> bool:
         """Whether nobody waits."""
-        return self._waiting is None
+        return self._is_empty
 
     def fill(self) -> None:
-        """Fork a shim that waits.  It ends when we do."""
-        self._waiting = self._fork(rehearsing=True)
+        """Fork a shim that waits; the daemon gets its socket, so that the next request need not pass through us.
+
+        It ends when the daemon closes that without a request.
+        """
+        with self._fork(rehearsing=True) as waiting, contextlib.suppress(OSError):
+            wire.send(self._daemon, {"event": "waiting"}, [waiting.fileno()])
+        self._is_empty = False
+
+    def taken(self) -> None:
+        """The daemon has made use of the one that waited."""
+        self._is_empty = True
 
     def spawn(self, message: wire.Message) -> None:
-        """Give a request to the one that waits, or to a new one."""
-        body, fds = message.body, message.fds
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            with waiting, contextlib.suppress(OSError):  # somebody may have killed it
-                wire.send(waiting, body, fds)
-                return
+        """Give a request to a new one."""
         with self._fork(rehearsing=False) as fresh:
-            wire.send(fresh, body, fds)
+            wire.send(fresh, message.body, message.fds)
 
     def _fork(self, *, rehearsing: bool) -> socket.socket:
         ours, requests = wire.pair()

@@ -2,7 +2,9 @@
 
     daemon -> zygote   {"op": "spawn", "bundle": path, "cgroup_parent": path, "clients": […], "connect": bool,
                         "start": n or 0}             + the shim's end of a task connection, and a stream for each client
+                       {"op": "taken"}                              a spawn has gone to the shim that waited, see below
                        {"op": "errand", "kind": …, …}                           + the errand's end of a reply socket
+    zygote -> daemon   {"event": "waiting"}               + a socket that takes one spawn, as the zygote would
     shim -> daemon     {"event": "network"}                                     + netns, netlink; only if "connect"
                        {"event": "created", "pid", "status", …}                 + netns, netlink, root, pidfd (FDS)
                        {"event": "failed", "step", "errno", "message"}          instead of created

@@ -25,7 +25,7 @@ from corten.runtime.nursery import Nursery
 # A codec is imported at its first use, and inside a container there is nothing to import from.
 CODECS = (encodings.ascii, encodings.latin_1, encodings.utf_8)
 
-_QUIET_MS = 14
+_QUIET_MS = 4
 """A new shim is raised when nothing has been asked for this long: not beside the start of the one before."""
 _REAP_MS = 1000
 
@@ -64,8 +64,9 @@ def main(fd: int) -> None:
 
 
 def _serve(message: wire.Message, daemon: socket.socket, nursery: Nursery) -> None:
-    if message.body.get("op") == "spawn":
-        nursery.spawn(message)
+    op = message.body.get("op")
+    if op in ("spawn", "taken"):
+        nursery.spawn(message) if op == "spawn" else nursery.taken()
         return
     reply_fd = message.take()
     try:

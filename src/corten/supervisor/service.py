@@ -67,7 +67,7 @@ class Supervisor:
         task = Task(bundle, ours)
         try:
             body = {"op": "spawn", "bundle": str(bundle), "cgroup_parent": self.cgroup_parent}
-            await self._zygote.ask(body, [theirs.fileno()])
+            await self._zygote.spawn(body, [theirs.fileno()])
         except BaseException:
             await task.release()
             raise
@@ -112,7 +112,7 @@ class Supervisor:
         }
         try:
             try:
-                await self._zygote.ask(body, [theirs.fileno(), *(pair[1].fileno() for pair in pairs)])
+                await self._zygote.spawn(body, [theirs.fileno(), *(pair[1].fileno() for pair in pairs)])
             finally:
                 theirs.close()
                 for pair in pairs:

@@ -24,6 +24,8 @@ from corten.kernel import files, wire
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from corten.runtime.zygote import main; main(int(sys.argv[2]))"
 _START_SECONDS = 20.0
+_FILL_SECONDS = 0.012
+"""A start takes about as long: the next shim is not raised beside it."""
 
 
 class ZygoteProcess:
@@ -33,6 +35,7 @@ class ZygoteProcess:
         self._exec_root = exec_root
         self._interpreter_fd = -1
         self._socket: socket.socket | None = None
+        self._waiting: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = asyncio.Lock()
 
@@ -100,14 +103,25 @@ class ZygoteProcess:
         return wire.receive(sock)
 
     def _on_readable(self) -> None:
-        """The zygote says nothing after "ready": this is its end.  The next request starts another."""
+        """A shim waits for a request; or this is the zygote's end, and the next request starts another."""
         if self._socket:
             with contextlib.suppress(BlockingIOError):
-                if wire.receive(self._socket) is not None:
+                message = wire.receive(self._socket)
+                if message is None:
+                    self._forget()
                     return
-                self._forget()
+                with message:
+                    self._dismiss()
+                    self._waiting = socket.socket(fileno=message.take())
+
+    def _dismiss(self) -> None:
+        """The shim that waits ends."""
+        waiting, self._waiting = self._waiting, None
+        if waiting:
+            waiting.close()
 
     def _forget(self) -> None:
+        self._dismiss()
         sock, self._socket = self._socket, None
         if sock:
             asyncio.get_running_loop().remove_reader(sock)
@@ -119,6 +133,21 @@ class ZygoteProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=0)
                 self._process = None
+
+    async def spawn(self, body: dict[str, Any], fds: Sequence[int]) -> None:
+        """Have a shim made for a request, or give it to the one that waits."""
+        waiting, self._waiting = self._waiting, None
+        if waiting:
+            asyncio.get_running_loop().call_later(_FILL_SECONDS, self._tell_taken)
+            with waiting, contextlib.suppress(OSError):  # somebody may have killed it
+                wire.send(waiting, body, fds)
+                return
+        await self.ask(body, fds)
+
+    def _tell_taken(self) -> None:
+        if self._socket:
+            with contextlib.suppress(OSError):
+                wire.send(self._socket, {"op": "taken"})
 
     async def ask(self, body: dict[str, Any], fds: Sequence[int]) -> None:
         """Send one request; the answer comes over the descriptor in it."""

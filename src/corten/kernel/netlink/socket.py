@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import socket
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -35,6 +36,7 @@ NETLINK_EXT_ACK = 11
 SO_SNDBUFFORCE = 32
 _RECEIVE = 256 * 1024
 _PATIENCE = 10.0
+_DUMP_ATTEMPTS, _DUMP_PAUSE = 40, 0.005
 
 T = TypeVar("T")
 
@@ -122,12 +124,13 @@ class Netlink:
                 return message
 
     def dump(self, request: Request, parse: Callable[[Message], T]) -> list[T]:
-        """List things; tries again a few times if they change meanwhile."""
-        for _ in range(5):
+        """List things; tries again if they change meanwhile, for as long as a busy machine may take to pause."""
+        for attempt in range(_DUMP_ATTEMPTS):
             try:
                 return self._dump(request, parse)
             except DumpInterrupted:
-                continue
+                if attempt > _DUMP_ATTEMPTS // 4:
+                    time.sleep(_DUMP_PAUSE)
         return self._dump(request, parse)
 
     def _dump(self, request: Request, parse: Callable[[Message], T]) -> list[T]:

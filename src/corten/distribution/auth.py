@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from corten.distribution.faults import Answer, NoCredentials
+from corten.distribution.faults import Answer
 from corten.distribution.model import Credentials
 from corten.errors import Invalid
 from corten.spec.distribution import Challenge, Scope, basic_credentials, parse_challenges, parse_errors
@@ -59,8 +59,8 @@ class Authorizer:
         if credentials.registry_token:
             return f"Bearer {credentials.registry_token}"
         if challenge.is_basic:
-            if not credentials.has_password:
-                raise NoCredentials("no basic auth credentials")
+            if not credentials.has_password:  # it may let anybody pull
+                return None
             return basic_credentials(credentials.username, credentials.password)
         key = (host, credentials, " ".join(sorted(map(str, scopes))))
         async with self._locks.setdefault(key, asyncio.Lock()):  # parallel layers ask once
@@ -74,6 +74,12 @@ class Authorizer:
     def challenge(self, host: str) -> Challenge | None:
         """What the host was last heard to ask for."""
         return self._challenges.get(host)
+
+    def can_answer(self, host: str, credentials: Credentials) -> bool:
+        """Whether there is something to say to the host's challenge: to one for a password only a password."""
+        challenge = self._challenges.get(host)
+        asks_password = challenge is not None and challenge.is_basic
+        return not asks_password or credentials.has_password or bool(credentials.registry_token)
 
     def learn(self, host: str, headers: Sequence[str], credentials: Credentials, scopes: Sequence[Scope]) -> bool:
         """Take note of a 401's challenge; False when it cannot be answered."""

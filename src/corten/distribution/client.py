@@ -34,7 +34,7 @@ from corten.distribution.pull import Pull
 from corten.distribution.push import push_image
 from corten.distribution.transport import Transport
 from corten.distribution.upload import Upload
-from corten.errors import CortenError
+from corten.errors import CortenError, Unavailable
 from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
 from corten.spec.platform import Platform, host
@@ -209,10 +209,14 @@ class Distribution:
         """Try credentials; raises Unauthorized when the registry does not take them."""
         failure: CortenError | None = None
         for way in hosts_of(registry, self._config, push=True):
+            if not self._transport.speaks(way):
+                continue
             try:
                 return await log_in(self._transport, way, credentials)
+            except Unavailable as error:  # nobody there speaks TLS, perhaps
+                failure = error
             except CortenError as error:
-                failure = login_fault(error, f"{way.url}/v2/")
+                raise login_fault(error, f"{way.url}/v2/") from error
         assert failure is not None
         raise failure
 

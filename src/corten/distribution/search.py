@@ -33,9 +33,9 @@ async def search(
     """At most ``limit`` repositories."""
 
     async def ask(host: Host, who: Credentials) -> list[Found]:
-        query = (("q", term), ("n", str(limit)))
+        request = Request("GET", "/v1/search", query=(("q", term), ("n", str(limit))), scopes=(_scope("search"),))
         try:
-            async with transport.request(host, Request("GET", "/v1/search", query=query), who) as response:
+            async with transport.request(host, request, who) as response:
                 body = parse_object(await response.read(), "search result")
             return [_found(entry) for entry in body.get("results") or [] if isinstance(entry, dict)][:limit]
         except Answer as error:
@@ -50,11 +50,15 @@ async def search(
 
 
 async def _catalog(transport: Transport, host: Host, who: Credentials, term: str, limit: int) -> list[Found]:
-    request = Request("GET", "/v2/_catalog", scopes=(Scope("registry", "catalog", frozenset({"*"})),))
+    request = Request("GET", "/v2/_catalog", scopes=(_scope("*"),))
     async with transport.request(host, request, who) as response:
         body = parse_object(await response.read(), "catalog")
     names = [str(name) for name in body.get("repositories") or []]
     return [Found(name) for name in names if term in name][:limit]
+
+
+def _scope(action: str) -> Scope:
+    return Scope("registry", "catalog", frozenset({action}))
 
 
 def _found(entry: dict[str, Any]) -> Found:

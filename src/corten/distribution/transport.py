@@ -187,6 +187,8 @@ class Transport:
                 return response
             await response.read()
             response.release()
+            if not self._authorizer.can_answer(host.name, credentials):
+                break
         raise NoCredentials("no basic auth credentials")
 
     @asynccontextmanager

@@ -112,7 +112,8 @@ class Registry:
             raise Refused(ErrorCode.NAME_INVALID, detail={"name": endpoint.name[:300]})
         if needs and not actor.may(endpoint.name, needs):
             raise self._forbidden(request, endpoint, needs, actor)
-        if not needs and actor.is_anonymous and (challenge := self.auth.challenge(request, None)) is not None:
+        scope = None if endpoint.kind is Kind.BASE else Scope("registry", "catalog", frozenset({"*"}))
+        if not needs and actor.is_anonymous and (challenge := self.auth.challenge(request, scope)) is not None:
             raise Refused(ErrorCode.UNAUTHORIZED, headers={"WWW-Authenticate": str(challenge)})
         return await handler(Call(request, endpoint, actor, self.parts))
 
@@ -129,8 +130,11 @@ class Registry:
 
     def _forbidden(self, request: web.Request, endpoint: Endpoint, needs: str, actor: Actor) -> Refused:
         bearer = isinstance(self.auth, Bearer)
-        if actor.is_anonymous or bearer:
+        if actor.is_anonymous:
             return self._unauthorized(request, endpoint, needs, "")
+        if bearer:  # a token for more may be had, so it is asked for; whoever has none sees why
+            refused = self._unauthorized(request, endpoint, needs, "")
+            return Refused(ErrorCode.DENIED, status=401, headers=refused.headers)
         return Refused(ErrorCode.DENIED, detail={"name": endpoint.name, "action": needs})
 
     def _unauthorized(self, request: web.Request, endpoint: Endpoint | None, needs: str, text: str) -> Refused:

@@ -36,6 +36,7 @@ class Actor:
 
     name: str
     actions: Callable[[str], frozenset[str]]
+    listed: Callable[[str], bool] | None = None
 
     @property
     def is_anonymous(self) -> bool:
@@ -45,6 +46,10 @@ class Actor:
     def may(self, repository: str, action: str) -> bool:
         """Whether they may do ``action`` to the repository."""
         return action in self.actions(repository)
+
+    def sees(self, repository: str) -> bool:
+        """Whether it is in their lists: a token that lets them list names no repository."""
+        return self.may(repository, "pull") or (self.listed is not None and self.listed(repository))
 
 
 class Auth(Protocol):
@@ -130,7 +135,11 @@ class Bearer:
         token = self._signer.read(text.strip(), time.time())
         if token.refresh:
             raise Unauthorized("a refresh token is no access token")
-        return Actor(token.user, lambda name: frozenset(action for action in ACTIONS if token.may(name, action)))
+        return Actor(
+            token.user,
+            lambda name: frozenset(action for action in ACTIONS if token.may(name, action)),
+            lambda name: token.lists and "pull" in self._basic.allowed(token.user, name),
+        )
 
     def challenge(self, request: web.Request, scope: Scope | None) -> Challenge | None:
         realm = self._options.realm or f"{request.scheme}://{request.host}/auth/token"

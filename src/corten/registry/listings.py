@@ -28,7 +28,7 @@ async def tags(call: Call) -> web.StreamResponse:
 
 async def catalog(call: Call) -> web.StreamResponse:
     """GET /v2/_catalog: the repositories that the actor may pull."""
-    names = [name for name in await call.parts.repositories.names() if call.actor.may(name, "pull")]
+    names = [name for name in await call.parts.repositories.names() if call.actor.sees(name)]
     page, headers = _page(call, names, "/v2/_catalog", default=_PAGE_MAX)
     return _json({"repositories": page}, headers)
 
@@ -37,7 +37,7 @@ async def search(call: Call) -> web.StreamResponse:
     """GET /v1/search?q=: what ``docker search host/term`` asks, the one thing left of version 1."""
     query = call.request.query
     term = query.get("q", "")
-    names = [name for name in await call.parts.repositories.names() if term in name and call.actor.may(name, "pull")]
+    names = [name for name in await call.parts.repositories.names() if term in name and call.actor.sees(name)]
     try:
         count = min(max(int(query.get("n", "25")), 1), _SEARCH_MAX)
     except ValueError:

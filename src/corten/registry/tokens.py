@@ -34,6 +34,11 @@ class Token:
             scope.name == name and scope.kind == "repository" and action in scope.actions for scope in self.scopes
         )
 
+    @property
+    def lists(self) -> bool:
+        """Whether the token allows to list and search repositories."""
+        return any(scope.kind == "registry" and scope.name == "catalog" for scope in self.scopes)
+
 
 class Signer:
     """Signs and reads tokens of one service."""
@@ -78,9 +83,14 @@ class Signer:
 
 
 def narrowed(wanted: Iterable[Scope], allowed: dict[str, frozenset[str]]) -> tuple[Scope, ...]:
-    """What of ``wanted`` is allowed; ``*`` stands for deletion in old clients."""
+    """What of ``wanted`` is allowed; ``*`` stands for deletion in old clients.
+
+    Everybody may list: they see what they may pull.
+    """
     granted = []
     for scope in wanted:
+        if scope.kind == "registry" and scope.name == "catalog":
+            granted.append(Scope(scope.kind, scope.name, scope.actions & {"*", "search"}))
         actions = {"delete" if action == "*" else action for action in scope.actions} & allowed.get(
             scope.name, frozenset()
         )

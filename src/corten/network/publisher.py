@@ -70,7 +70,8 @@ class Publisher:
         if bindings is None:
             self._reserved.pop(container_id, None)
         before = self._ledger.publications.get(container_id)
-        staying = tuple(each for each in before.bindings if each not in bindings) if before and bindings else ()
+        going = set(bindings or ())
+        staying = tuple(each for each in before.bindings if each not in going) if before and bindings else ()
         if before and staying:
             self._ledger.publish(replace(before, bindings=staying))
         else:

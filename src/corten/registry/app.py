@@ -22,6 +22,7 @@ from corten.registry.config import Options
 from corten.registry.faults import Refused, answer, refusal
 from corten.registry.metrics import Metrics
 from corten.registry.notifications import Notifications
+from corten.registry.processes import Tally
 from corten.registry.quotas import Quotas
 from corten.registry.repositories import Repositories
 from corten.registry.running import RunningHashes
@@ -183,6 +184,7 @@ class _Counting:
 REGISTRY = web.AppKey("registry", Registry)
 COLLECTOR = web.AppKey("collector", Collector)
 NOTIFICATIONS = web.AppKey("notifications", Notifications)
+TALLY = web.AppKey("tally", Tally)
 
 
 async def make_app(driver: Driver, options: Options) -> web.Application:
@@ -199,6 +201,7 @@ async def make_app(driver: Driver, options: Options) -> web.Application:
 
     app = web.Application(client_max_size=1 << 20)
     app[REGISTRY], app[COLLECTOR], app[NOTIFICATIONS] = registry, collector, notifications
+    app[TALLY] = tally = Tally(metrics)
     app.router.add_route("*", "/v2", registry.handle)
     app.router.add_route("*", "/v2/{path:.*}", registry.handle)
     app.router.add_get("/v1/search", registry.handle)
@@ -212,7 +215,7 @@ async def make_app(driver: Driver, options: Options) -> web.Application:
         ui.add_routes(app, registry.identify, auth, repositories)
 
     async def background(_: web.Application) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(notifications.run()), asyncio.create_task(collector.run())]
+        tasks = [asyncio.create_task(each.run()) for each in (notifications, collector, tally)]
         yield
         await notifications.flush()
         for task in tasks:
@@ -247,7 +250,7 @@ async def _ping(request: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     """GET /metrics"""
-    text = request.app[REGISTRY].metrics.to_text()
+    text = request.app[TALLY].to_text()
     return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

@@ -26,6 +26,7 @@ from corten.registry.app import make_app
 from corten.registry.collect import Collector
 from corten.registry.config import Options, Tls
 from corten.registry.passwords import hashed
+from corten.registry.processes import Workers, inherited, sweep
 from corten.registry.repositories import Repositories
 from corten.registry.server import Listener
 from corten.registry.storage.base import Driver
@@ -115,20 +116,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     logs.set_up(options.log, arguments.log_level)
     host, port = options.listen()
-    inherited = os.environ.get("CORTEN_REGISTRY_SOCKET")
-    if inherited is not None:
-        sock = socket.socket(fileno=int(inherited))
-    else:
-        sock = _bind(host, port)
-        _log.info("listening on %s:%s", *sock.getsockname()[:2])
-    workers = [] if inherited is not None else [_spawn(sock) for _ in range(options.processes - 1)]
-    try:
-        asyncio.run(_serve_here(options, sock, os.getppid() if inherited is not None else None))
-    finally:
-        for pid in workers:
-            os.kill(pid, signal.SIGTERM)
-        for pid in workers:
-            os.waitpid(pid, 0)
+    if (given := inherited()) is not None:
+        asyncio.run(_serve_here(options, given[0], parent=given[1]))
+        sweep(given[1])
+        return 0
+    sock = _bind(host, port)
+    _log.info("listening on %s:%s", *sock.getsockname()[:2])
+    with Workers(sock, options.processes - 1).running() as workers:
+        asyncio.run(_serve_here(options, sock, workers=workers))
     return 0
 
 
@@ -147,15 +142,9 @@ def _bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _spawn(sock: socket.socket) -> int:
-    """A further process with the same arguments on the same listening socket."""
-    os.set_inheritable(sock.fileno(), True)
-    environment = os.environ | {"CORTEN_REGISTRY_SOCKET": str(sock.fileno())}
-    command = [sys.executable, "-m", "corten.registry", *sys.argv[1:]]
-    return os.posix_spawn(sys.executable, command, environment)
-
-
-async def _serve_here(options: Options, sock: socket.socket, parent: int | None) -> None:
+async def _serve_here(
+    options: Options, sock: socket.socket, *, parent: int | None = None, workers: Workers | None = None
+) -> None:
     """Serve until a signal comes, or until the process that started us (``parent``) has gone."""
     app = await make_app(make_driver(options), options)
     stopping = asyncio.Event()
@@ -164,9 +153,13 @@ async def _serve_here(options: Options, sock: socket.socket, parent: int | None)
         loop.add_signal_handler(number, stopping.set)
     context = _tls(options.tls) if options.tls else None
     async with Listener(app, sock, context, options.header_timeout):
+        tending = asyncio.create_task(workers.tend()) if workers else None
         while not stopping.is_set() and parent in (None, os.getppid()):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), None if parent is None else _PARENT_CHECK)
+        if tending is not None:
+            tending.cancel()
+            await asyncio.wait([tending])
     _log.info("stopped")
 
 

@@ -1,12 +1,14 @@
 """What the registry counts, printed for Prometheus (text format 0.0.4).
 
-Each process counts for itself, as Prometheus expects of processes behind one address: scrape each, or read sums.
+Each process counts for itself; processes.py sums what several count.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
 
@@ -39,6 +41,29 @@ class Metrics:
     def count(self, event: str, amount: int = 1) -> None:
         """Something else happened."""
         self._events[event] += amount
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``add`` reads."""
+        return {
+            "requests": [[*key, number] for key, number in self._requests.items()],
+            "bytes": self._bytes,
+            "events": self._events,
+            "buckets": self._buckets,
+            "seconds": self._seconds,
+            "in_flight": self._in_flight,
+        }
+
+    def add(self, other: Mapping[str, Any], *, alive: bool) -> None:
+        """Count what another process counted; one that is dead is answering nothing now."""
+        for kind, method, status, number in other["requests"]:
+            self._requests[kind, method, status] += number
+        self._bytes.update(other["bytes"])
+        self._events.update(other["events"])
+        self._seconds.update(other["seconds"])
+        for kind, numbers in other["buckets"].items():
+            known = self._buckets.setdefault(kind, [0] * len(numbers))
+            self._buckets[kind] = [a + b for a, b in zip(known, numbers, strict=True)]
+        self._in_flight += other["in_flight"] if alive else 0
 
     def to_text(self) -> str:
         """All of them."""

@@ -16,20 +16,27 @@ __import__("sys").modules["vm_machine"] = machine
 specification.loader.exec_module(machine)
 
 TESTS = ("tests/integration/runtime", "tests/integration/supervisor")
+# Slow under emulation, and about streams and daemons rather than control groups: seen to by the same tests outside.
+LEFT_OUT = (
+    "many_execs_at_once",
+    "nothing_is_leaked_by_fifty_containers",
+    "slow_client_loses_nothing",
+)
 
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1700)
 def test_the_runtime_under_cgroup_v2(tmp_path: Path) -> None:
     if not shutil.which("qemu-system-x86_64") or machine.kernel() is None:
         pytest.skip("no qemu or no cloud kernel: make packages installs both")
     present = [path for path in TESTS if (machine.ROOT / path).is_dir()]
-    command = machine.python_command("-m", "pytest", "-q", "-x", "--timeout=200", *present)
+    left_out = "'not (" + " or ".join(LEFT_OUT) + ")'"  # the command is one line for a shell
+    command = machine.python_command("-m", "pytest", "-q", "-x", "--timeout=200", "-k", left_out, *present)
     outcome = None
     # Under software emulation the whole machine sometimes stands still; only then, not after a failed test, once more.
     for attempt in ("first", "second"):
-        outcome = machine.run(tmp_path / attempt, f"env CORTEN_IN_VM=1 {command}", timeout=400)
+        outcome = machine.run(tmp_path / attempt, f"env CORTEN_IN_VM=1 {command}", timeout=800)
         shutil.rmtree(tmp_path / attempt)
         if outcome.status is not None:
             break

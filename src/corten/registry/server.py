@@ -53,6 +53,9 @@ class Listener:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
+        for connection in self._connections():
+            if connection._current_request is None:  # it may still send what was refused: it has its answer
+                connection.force_close()
         await self._runner.cleanup()
 
     async def _sweep(self) -> None:
@@ -61,13 +64,15 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._header_timeout / 4)
-            server = self._runner.server
-            silent = [] if server is None else [c for c in server.connections if _is_silent(c)]
+            silent = [each for each in self._connections() if _is_silent(each)]
             now = loop.time()
             first_seen = {id(c): first_seen.get(id(c), now) for c in silent}
             for connection in silent:
                 if now - first_seen[id(connection)] > self._header_timeout:
                     connection.force_close()
+
+    def _connections(self) -> list[web.RequestHandler]:
+        return [] if self._runner.server is None else self._runner.server.connections
 
 
 def _is_silent(connection: web.RequestHandler) -> bool:

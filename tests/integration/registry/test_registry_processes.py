@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -75,3 +76,15 @@ def test_metrics_are_those_of_all_processes(registry: Registry) -> None:
     for _ in range(60):
         registry.json("/v2/")
     eventually(lambda: total(registry) == before + 60, "some requests are not counted")
+
+
+def test_stops_at_once_while_a_client_still_sends_what_was_refused(registry: Registry) -> None:
+    assert registry.process is not None
+    with socket.create_connection(("127.0.0.1", registry.port)) as client:
+        head = b"PUT /v2/a/blobs/uploads/none?digest=sha256:00 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n"
+        client.sendall(head + b"x" * 1000)
+        assert client.recv(4096).startswith(b"HTTP/1.1 4")
+        registry.process.terminate()
+        assert registry.process.wait(20) == 0
+    log = (registry.root / "log").read_text()
+    assert "Traceback" not in log and "stopped" in log

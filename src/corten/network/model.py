@@ -6,6 +6,7 @@ links, rules or Docker's wire shapes.  Read next: ``pools.py`` for addresses, ``
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -309,11 +310,8 @@ class PortBinding:
             raise Invalid(f"invalid port specification: {self.host_port}:{self.container_port}/{self.protocol}")
         if self.host_port_end and not self.host_port <= self.host_port_end < 65536:
             raise Invalid(f"invalid port range: {self.host_port}-{self.host_port_end}")
-        if self.host_ip:
-            try:
-                ip_address(self.host_ip)
-            except ValueError:
-                raise Invalid(f"invalid IP address: {self.host_ip}") from None
+        if self.host_ip and not _is_address(self.host_ip):
+            raise Invalid(f"invalid IP address: {self.host_ip}")
 
     def __str__(self) -> str:
         host = f"[{self.host_ip}]" if ":" in self.host_ip else self.host_ip or "0.0.0.0"
@@ -325,6 +323,15 @@ class PortBinding:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> PortBinding:
         return cls(**body)
+
+
+@functools.lru_cache(256)
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def mac_for(address: IPv4Address) -> str:

@@ -9,6 +9,7 @@ has only IPv4): ``proxy.py``, on the sockets held here.
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +45,7 @@ def hosts_of(binding: PortBinding, default_host: str, *, ipv6: bool) -> list[str
     host = binding.host_ip or default_host
     if not host:
         return list(_ANY) if ipv6 else [_ANY[0]]
-    return [str(ip_address(host))]
+    return [str(_address(host))]
 
 
 def candidates(binding: PortBinding, ephemeral: Iterable[int]) -> Iterable[int]:
@@ -52,6 +53,10 @@ def candidates(binding: PortBinding, ephemeral: Iterable[int]) -> Iterable[int]:
     if binding.host_port and binding.host_port_end > binding.host_port:
         return range(binding.host_port, binding.host_port_end + 1)
     return (binding.host_port,) if binding.host_port else ephemeral
+
+
+# Ten thousand ports have one address.
+_address = functools.lru_cache(256)(ip_address)
 
 
 class PortHolder:
@@ -72,11 +77,10 @@ class PortHolder:
         default_host: str,
         *,
         ipv6: bool,
-        hold_all: bool = False,
+        hold: bool = True,
     ) -> list[PortBinding]:
         """Take all of them or none; raises in Docker's words.  Returns one binding for each host address."""
         taken: list[Held] = []
-        hold = hold_all or len(bindings) <= LONGEST_HELD_RANGE
         try:
             for binding in bindings:
                 binding.validate()
@@ -237,7 +241,7 @@ def forwards(bindings: Iterable[PortBinding], target: Target) -> frozenset[Forwa
 def _forward(binding: PortBinding, target: Target) -> Forward | None:
     if not binding.host_ip:
         raise Invalid("a binding must be resolved before it is forwarded")
-    host = ip_address(binding.host_ip)
+    host = _address(binding.host_ip)
     container = target.ipv4 if host.version == 4 else target.ipv6
     if container is None:
         return None  # the proxy serves it

@@ -14,7 +14,7 @@ from corten.network.exposures import Exposure, of_publication
 from corten.network.firewall import Forward
 from corten.network.ledger import Ledger, Publication
 from corten.network.model import OPTION_HOST_BINDING, Endpoint, PortBinding
-from corten.network.ports import Held, PortHolder, Target, forwards
+from corten.network.ports import LONGEST_HELD_RANGE, Held, PortHolder, Target, forwards
 from corten.network.proxy import TcpProxy, UdpProxy
 
 
@@ -39,10 +39,14 @@ class Publisher:
         self._proxies.clear()
         self._holder.close()
 
-    def reserve(self, container_id: str, name: str, bindings: Sequence[PortBinding]) -> list[PortBinding]:
+    def reserve(
+        self, container_id: str, name: str, bindings: Sequence[PortBinding], *, hold: bool = True
+    ) -> list[PortBinding]:
+        """Take ports, all or none.  ``hold``: by sockets, not only in our books."""
+        hold = hold or self._host_firewall
         try:
             host = self._host_for(container_id)
-            taken = self._holder.take(container_id, bindings, host, ipv6=self._ipv6, hold_all=self._host_firewall)
+            taken = self._holder.take(container_id, bindings, host, ipv6=self._ipv6, hold=hold)
         except Internal as error:
             raise Internal(
                 f"driver failed programming external connectivity on endpoint {name} "
@@ -51,11 +55,17 @@ class Publisher:
         self._reserved.setdefault(container_id, []).extend(taken)
         return taken
 
+    def give_back(self, container_id: str, reserved: Sequence[PortBinding]) -> None:
+        """Give up ports that were reserved and not yet published."""
+        going = set(reserved)
+        self._reserved[container_id] = [each for each in self._reserved.get(container_id, []) if each not in going]
+        self._holder.give_back(container_id, reserved)
+
     def publish(self, container_id: str, name: str, bindings: Sequence[PortBinding]) -> list[PortBinding]:
         """Write down what was reserved (now, if it was not before) as published; the caller then makes the rules."""
         taken = self._reserved.pop(container_id, None)
         if taken is None:
-            taken = self.reserve(container_id, name, bindings)
+            taken = self.reserve(container_id, name, bindings, hold=len(bindings) <= LONGEST_HELD_RANGE)
             self._reserved.pop(container_id, None)
         before = self._ledger.publications.get(container_id)
         everything = (*(before.bindings if before else ()), *taken)
@@ -82,9 +92,10 @@ class Publisher:
         """After a restart: hold and serve again.  Returns what could not be held; its rules are made all the same."""
         problems = []
         for publication in list(self._ledger.publications.values()):
+            hold = self._host_firewall or len(publication.bindings) <= LONGEST_HELD_RANGE * 2  # two hosts each
             for binding in publication.bindings:
                 try:
-                    self._holder.take(publication.container_id, [binding], "", ipv6=self._ipv6)
+                    self._holder.take(publication.container_id, [binding], "", ipv6=self._ipv6, hold=hold)
                 except Internal as error:
                     problems.append(f"{publication.name}: {error.message}")
             self.serve(publication.container_id)

@@ -34,6 +34,7 @@ from corten.network.ledger import Ledger
 from corten.network.model import Endpoint, EndpointSpec, IPNetwork, Network, NetworkSpec, PortBinding
 from corten.network.naming import Naming
 from corten.network.pools import sources
+from corten.network.ports import LONGEST_HELD_RANGE
 from corten.network.publisher import Publisher
 
 _SWEEP_DELAY = 0.5
@@ -235,7 +236,17 @@ class Networking:
 
     async def reserve(self, container_id: str, name: str, bindings: Sequence[PortBinding]) -> list[PortBinding]:
         """Take host ports, all or none; returns them resolved, one for each host address."""
-        return self._publisher.reserve(container_id, name, bindings)
+        hold = len(bindings) <= LONGEST_HELD_RANGE
+        taken: list[PortBinding] = []
+        try:
+            for start in range(0, len(bindings), LONGEST_HELD_RANGE):
+                some = bindings[start : start + LONGEST_HELD_RANGE]
+                taken += self._publisher.reserve(container_id, name, some, hold=hold)
+                await asyncio.sleep(0)  # ten thousand ports take a while, and others want the loop
+        except BaseException:
+            self._publisher.give_back(container_id, taken)
+            raise
+        return taken
 
     async def publish(self, container_id: str, name: str, bindings: Sequence[PortBinding]) -> list[PortBinding]:
         """Lead to the container what was reserved, or else ``bindings``.  Adds to what is published already."""

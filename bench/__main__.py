@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 
+from bench import registries
 from bench.engines import ENGINES, Engine
 from bench.measures import MEASURES, Measure
 
@@ -61,14 +62,16 @@ def main() -> None:
     chosen = [measure for measure in MEASURES if options.only in measure.name]
     figures: dict[str, dict[str, float | None]] = {}
     base = busybox_root()
-    for name in options.engines.split(","):
+    for name in options.engines.split(",") if chosen else []:
         if name == "dockerd" and not shutil.which("dockerd"):
             print("dockerd is not installed (apt-get install docker.io): no ratios", file=sys.stderr)
             continue
         with ENGINES[name]() as engine:
             engine.docker("import", "-", "busybox", stdin=base)
             figures[name] = {measure.name: take(engine, measure, options.rounds) for measure in chosen}
-    report(figures, chosen)
+    if chosen:
+        report(figures, chosen)
+    registries.main(options.only)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Collector:
         self._driver = repositories.driver
         self._options = options
         self._metrics = metrics
+        self._planned: dict[str, set[Digest]] = {}  # in a dry run: what each repository would hold no longer
 
     async def run(self) -> None:
         """Collect from time to time until cancelled."""
@@ -57,6 +58,7 @@ class Collector:
     async def collect(self, *, dry_run: bool = False) -> Collected:
         """One run."""
         done = Collected()
+        self._planned = {}
         await self._uploads(done, dry_run)
         for name in await self._repositories.names():
             repository = self._repositories.at(name)
@@ -94,7 +96,9 @@ class Collector:
                 if await repository.manifest_age(digest, now) < self._options.untagged_after:
                     continue
                 done.manifests += 1
-                if not dry_run:
+                if dry_run:
+                    self._plan(repository, digest)
+                else:
                     await repository.drop_manifest(digest)
 
     async def _living(self, repository: Repository, held: set[Digest]) -> set[Digest]:
@@ -132,13 +136,15 @@ class Collector:
                 if digest in marked or await repository.blob_age(digest, now) < self._options.grace:
                     continue
                 done.links += 1
-                if not dry_run:
+                if dry_run:
+                    self._plan(repository, digest)
+                else:
                     await repository.unlink_blob(digest)
         await self._forget_empty(repository, dry_run)
 
     async def _read_needs(self, repository: Repository, needed: dict[Digest, tuple[Digest, ...]]) -> None:
         for digest in await repository.manifests():
-            if digest not in needed:
+            if digest not in needed and digest not in self._planned.get(repository.name, ()):
                 found = await repository.manifest(digest)
                 needed[digest] = Reading.of(found[1], found[0].media_type).blobs if found else ()
 
@@ -163,8 +169,12 @@ class Collector:
         held: set[Digest] = set()
         for name in await self._repositories.names():
             repository = self._repositories.at(name)
-            held.update(await repository.blobs(), await repository.manifests())
+            here = {*await repository.blobs(), *await repository.manifests()}
+            held |= here - self._planned.get(name, set())
         return held
+
+    def _plan(self, repository: Repository, digest: Digest) -> None:
+        self._planned.setdefault(repository.name, set()).add(digest)
 
     async def _is_old(self, digest: Digest, since: float) -> bool:
         found = await self._driver.stat(blob_key(digest))

@@ -289,7 +289,7 @@ async def test_collect_removes_what_nothing_needs_and_no_more(tmp_path: Path) ->
         done = await collector.collect()
         # other's two layers and config in a, stray in b; its manifest's bytes as well
         assert (done.links, done.blobs, done.uploads) == (4, 5, 1)
-        assert planned.links == done.links
+        assert planned == done
         assert await is_whole(asked, "a", "keep")
         assert (await asked.ask("HEAD", f"/v2/b/blobs/{stray}")).status == 404
         assert (await asked.ask("GET", "/v2/_catalog")).json["repositories"] == ["a"]
@@ -331,8 +331,10 @@ async def test_collect_untagged(tmp_path: Path) -> None:
             await asked.push_image("a", image, None)
         age(tmp_path, 100)
         options = CollectOptions(grace=0.0, untagged_after=10.0)
+        planned = await Collector(Repositories(Files(tmp_path)), options).collect(dry_run=True)
+        assert (planned.manifests, planned.links > 0, planned.blobs > planned.links) == (3, True, True)
         done = await Collector(Repositories(Files(tmp_path)), options).collect()
-        assert done.manifests == 3
+        assert done == planned
         for kept in (part, tagged, signature):
             assert await is_whole(asked, "a", str(kept.digest))
         for gone in (plain, left, orphan):

@@ -106,7 +106,7 @@ def test_execs_are_known_again(own_daemon: Make) -> None:
     daemon = own_daemon()
     daemon.docker("run", "-d", "--name", "host", "busybox", "sleep", "300")
     api = daemon.client().api
-    runs = api.exec_create("host", ["sh", "-c", "sleep 3; exit 7"])["Id"]
+    runs = api.exec_create("host", ["sh", "-c", "sleep 15; exit 7"])["Id"]
     ended = api.exec_create("host", ["sh", "-c", "exit 9"], user="root")["Id"]
     api.exec_start(runs, detach=True)
     api.exec_start(ended)
@@ -117,7 +117,7 @@ def test_execs_are_known_again(own_daemon: Make) -> None:
     known = api.exec_inspect(runs)
     assert known["Running"] and known["Pid"] == pid and known["ProcessConfig"]["entrypoint"] == "sh"
     assert api.exec_inspect(ended)["ExitCode"] == 9 and api.exec_inspect(ended)["ProcessConfig"]["user"] == "root"
-    await_(lambda: api.exec_inspect(runs)["ExitCode"] == 7, "its end is seen")
+    await_(lambda: api.exec_inspect(runs)["ExitCode"] == 7, "its end is seen", 60)
     assert not api.exec_inspect(runs)["Running"]
 
 
@@ -153,5 +153,5 @@ def test_sighup_reads_the_configuration_again(own_daemon: Make, tmp_path: Path) 
     daemon.process.send_signal(signal.SIGHUP)
     time.sleep(0.5)
     assert daemon.client().info()["Labels"] == ["stage=two"], "a broken file changes nothing"
-    events = daemon.docker("events", "--since", "1m", "--until", "0s", "--filter", "type=daemon").stdout
+    events = daemon.docker("events", "--since", "5m", "--until", str(time.time()), "--filter", "type=daemon").stdout
     assert "reload" in events

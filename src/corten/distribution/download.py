@@ -15,7 +15,7 @@ from corten.distribution.faults import Answer
 from corten.distribution.hosts import Host
 from corten.distribution.model import Content, Credentials, Ingest, Progress, RegistryConfig
 from corten.distribution.transport import Request, Transport, first_of
-from corten.errors import CortenError, Invalid, Unavailable
+from corten.errors import CortenError, Internal, Invalid, Unavailable
 from corten.spec.descriptor import Descriptor
 from corten.spec.distribution import ByteRange, Endpoint, Kind, Scope
 from corten.spec.reference import DEFAULT_REGISTRY
@@ -68,6 +68,8 @@ class Download:
                 if failures > self._config.retries.attempts or not _may_pass(error):
                     raise
                 await self._wait(failures)
+            except OSError as error:  # ours, not the connection's: what came is kept, for when there is room
+                raise Internal(f"write {self._blob.digest}: {(error.strerror or str(error)).lower()}") from error
             finally:
                 await asyncio.shield(asyncio.to_thread(ingest.close))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from corten.distribution.client import Distribution
 from corten.distribution.model import Credentials, RegistryConfig, Retries
-from corten.errors import CortenError, Denied, Invalid, NotFound, NotImplementedYet, Unauthorized, Unavailable
+from corten.errors import CortenError, Denied, Internal, Invalid, NotFound, NotImplementedYet, Unauthorized, Unavailable
 from corten.registry.config import AccessRule, AuthOptions, Options
 from corten.registry.passwords import hashed
 from corten.spec import media_types
@@ -373,6 +374,27 @@ def test_registry_killed_in_mid_push_and_mid_pull(tmp_path: Path) -> None:
         asyncio.run(story())
     finally:
         registry.remove()
+
+
+@pytest.mark.root
+@scenario
+async def test_full_disk_is_told_and_gone_on_with_when_there_is_room(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+    try:
+        async with serving(tmp_path / "registry") as served, client() as distribution:
+            where = f"{served.host}/app:v1"
+            await push(distribution, where, ONE_LAYER, content_at(tmp_path / "a", ONE_LAYER))
+            content = content_at(disk)
+            with pytest.raises(Internal, match="no space left on device"):
+                await distribution.pull(Reference.parse(where), content)
+            assert not content.has(ONE_LAYER.parsed.layers[0].digest)
+            subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+            await distribution.pull(Reference.parse(where), content)
+            assert is_whole(content, ONE_LAYER)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 # -- what users are told

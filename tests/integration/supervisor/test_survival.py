@@ -78,7 +78,8 @@ def test_containers_survive_the_daemon(machine: Machine, zygote: bool) -> None:
         task = await supervisor.recover(living)
         assert isinstance(task, Task)
         assert (task.status, task.pid > 0, task.started_at is not None) == ("running", True, True)
-        assert (await run_exec(task, ["touch", "/stop"])).status == 0
+        # The container ends as soon as the file is there, and may take touch along before that has ended by itself.
+        assert (await run_exec(task, ["touch", "/stop"])).status in (0, 137)
         assert (await task.wait()).status == 9
         await task.delete()
         numbers = [int(json.loads(line)["log"]) for line in (living / "log").read_text().splitlines()]

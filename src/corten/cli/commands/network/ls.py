@@ -6,7 +6,7 @@ from typing import Any
 
 from corten.cli import values
 from corten.cli.command import Call, Command
-from corten.cli.output import ages, listing
+from corten.cli.output import ages, listing, order
 
 HEADERS = {
     "CreatedAt": "CREATED AT",
@@ -29,8 +29,9 @@ def run(call: Call) -> None:
     form = options.text("format")
     if not form and not options.on("quiet"):
         form = call.config.text("networksFormat")
+    found = sorted(found, key=lambda item: order.natural(str(item["Name"])))
     listing.show(
-        [_row(item, whole=options.on("no-trunc")) for item in sorted(found, key=lambda item: str(item["Name"]))],
+        [_row(item, whole=options.on("no-trunc")) for item in found],
         HEADERS,
         COLUMNS,
         form,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from corten.cli.command import Call, Command
-from corten.cli.output import listing
+from corten.cli.output import listing, order
 from corten.cli.output.ports import host_port
 
 HEADERS = {
@@ -21,8 +21,9 @@ HEADERS = {
 def run(call: Call) -> None:
     """One line for each port, or range of ports, of a container."""
     full = call.options.on("no-trunc")
-    rows = [_row(each, full=full) for each in call.session.get("/corten/exposures")]
-    listing.show(sorted(rows, key=lambda row: str(row["Name"])), HEADERS, tuple(HEADERS), call.options.text("format"))
+    found = sorted(call.session.get("/corten/exposures"), key=lambda each: order.natural(str(each["Name"])))
+    rows = [_row(each, full=full) for each in found]
+    listing.show(rows, HEADERS, tuple(HEADERS), call.options.text("format"))
 
 
 def _row(found: dict[str, Any], *, full: bool) -> listing.Row:

@@ -6,7 +6,7 @@ from typing import Any
 
 from corten.cli import values
 from corten.cli.command import Call, Command
-from corten.cli.output import listing, sizes
+from corten.cli.output import listing, order, sizes
 from corten.errors import NotImplementedYet
 
 HEADERS = {
@@ -33,7 +33,7 @@ def run(call: Call) -> None:
     form = options.text("format")
     if not form and not options.on("quiet"):
         form = call.config.text("volumesFormat")
-    found = sorted(answer.get("Volumes") or (), key=lambda item: str(item["Name"]))
+    found = sorted(answer.get("Volumes") or (), key=lambda item: order.natural(str(item["Name"])))
     listing.show(
         [row(item) for item in found],
         HEADERS,

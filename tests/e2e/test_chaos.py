@@ -21,6 +21,8 @@ from rig.daemon import Daemon
 
 ROUNDS = int(os.environ.get("CORTEN_CHAOS_ROUNDS", "25"))
 CLIENTS = 8
+# Ours alone: other daemons on the machine have sleepers too, in groups of the same name.
+SLEEP = ["sleep", str(1_000_000 + os.getpid())]
 
 
 def operate(daemon: Daemon, seed: int, faults: list[str]) -> None:
@@ -32,7 +34,7 @@ def operate(daemon: Daemon, seed: int, faults: list[str]) -> None:
         action = chance.choice(["create", "start", "start", "exec", "stop", "kill", "remove", "list"])
         try:
             if action == "create":
-                client.create_container("busybox", ["sleep", "1000"], name=name)
+                client.create_container("busybox", SLEEP, name=name)
             elif action == "start":
                 client.start(name)
             elif action == "exec":
@@ -113,7 +115,7 @@ def remains(daemon: Daemon) -> list[str]:
                 state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
             except OSError:
                 continue
-            if command == b"sleep\x001000\x00" and state != "Z" and in_our_group(entry):
+            if command == "\0".join([*SLEEP, ""]).encode() and state != "Z" and in_our_group(entry):
                 left.append(f"process {entry.name}")
     return left
 

@@ -33,7 +33,7 @@ class OverlaySnapshots(Driver):
 
     def __init__(self, database: Database, layout: Layout) -> None:
         super().__init__(database, layout)
-        self._spares = Spares(self._lay)
+        self._spares = Spares(self._records.new_id, self._lay)
 
     def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> None:
         """Make an active snapshot on ``parent``."""
@@ -110,11 +110,9 @@ class OverlaySnapshots(Driver):
     def _is_spare(self, number: int) -> bool:
         return number in self._spares
 
-    def _lay(self) -> int:
-        number = self._records.new_id()
+    def _lay(self, number: int) -> None:
         root = self._records.directory(number)
         os.mkdir(root, 0o710)
         os.mkdir(root / "work", 0o700)
         os.mkdir(root / "fs", 0o755)
         os.chmod(root / "fs", 0o755)
-        return number

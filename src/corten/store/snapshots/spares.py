@@ -14,11 +14,13 @@ LOW, FULL = 4, 8
 
 
 class Spares:
-    """``make`` gives the number of a new directory; take() gives one that is ready, or makes it now."""
+    """``number`` gives a new number, ``lay`` makes its directory; take() gives one that is ready, or makes it now."""
 
-    def __init__(self, make: Callable[[], int]) -> None:
-        self._make = make
+    def __init__(self, number: Callable[[], int], lay: Callable[[int], None]) -> None:
+        self._number = number
+        self._lay = lay
         self._ready: deque[int] = deque()
+        self._growing: int | None = None  # its directory may be seen already
         self._lock = threading.Lock()
         self._filling = False
 
@@ -30,18 +32,24 @@ class Spares:
             self._filling = self._filling or start
         if start:
             threading.Thread(target=self._fill, name="spares", daemon=True).start()
-        return self._make() if number is None else number
+        if number is None:
+            number = self._number()
+            self._lay(number)
+        return number
 
     def __contains__(self, number: object) -> bool:
         with self._lock:
-            return number in self._ready
+            return number == self._growing or number in self._ready
 
     def _fill(self) -> None:
         try:
             while len(self._ready) < FULL:
-                number = self._make()
+                with self._lock:
+                    number = self._growing = self._number()
+                self._lay(number)
                 with self._lock:
                     self._ready.append(number)
+                    self._growing = None
         except OSError:
             return  # a full disk is told to whoever needs a directory
         finally:

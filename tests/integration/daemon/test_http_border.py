@@ -158,6 +158,17 @@ def settled(directory: str) -> int:
     return count
 
 
+def answered(daemon: Daemon, method: str, path: str) -> socket.socket:
+    """The socket of a request whose headers have come; an answer that is kept would keep it open."""
+    connection = Connection(daemon)
+    connection.request(method, path)
+    sock = connection.sock
+    with connection.getresponse() as response:
+        status = response.status
+    assert status == 200
+    return sock
+
+
 def test_clients_that_leave_leave_nothing(daemon: Daemon) -> None:
     assert daemon.process is not None
     directory = f"/proc/{daemon.process.pid}/fd"
@@ -170,14 +181,8 @@ def test_clients_that_leave_leave_nothing(daemon: Daemon) -> None:
         left.append(hijacked(daemon, f"/containers/{container}/attach?stream=1&stdin=1&stdout=1")[0])
         left.append(hijacked(daemon, f"/containers/{created}/attach?stream=1&stdout=1")[0])
         for method, path in (("GET", "/events"), ("GET", f"/containers/{container}/logs?follow=1&stdout=1")):
-            connection = Connection(daemon)
-            connection.request(method, path)
-            assert connection.getresponse().status == 200
-            left.append(connection.sock)
-        connection = Connection(daemon)
-        connection.request("POST", f"/containers/{container}/wait")
-        assert connection.getresponse().status == 200
-        left.append(connection.sock)
+            left.append(answered(daemon, method, path))
+        left.append(answered(daemon, "POST", f"/containers/{container}/wait"))
     assert len(os.listdir(directory)) >= before + 50
     for sock in left[::2]:
         sock.shutdown(socket.SHUT_WR)

@@ -8,10 +8,15 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterable
+from contextlib import ExitStack
 
 from bench import registries
 from bench.engines import ENGINES, Engine
-from bench.measures import MEASURES, Measure
+from bench.measure import Interleaved, Measure
+from bench.measures import MEASURES
+
+Figures = dict[str, dict[str, float | None]]  # by engine, then by measure
 
 
 def busybox_root() -> bytes:
@@ -35,11 +40,58 @@ def take(engine: Engine, measure: Measure, rounds: int) -> float | None:
     except Exception as error:
         print(f"  {engine.name}: {measure.name}: {error}", file=sys.stderr)
         return None
-    print(f"  {engine.name}: {measure.name}: {value:.1f} {measure.unit}", file=sys.stderr, flush=True)
+    tell(engine, measure, value)
     return value
 
 
-def report(figures: dict[str, dict[str, float | None]], chosen: list[Measure]) -> None:
+def interleave(engines: list[Engine], measure: Interleaved) -> dict[str, float | None]:
+    """The best of each engine's samples."""
+    taken: dict[str, list[float]] = {engine.name: [] for engine in engines}
+    try:
+        with ExitStack() as stack:
+            samplers = [(engine.name, stack.enter_context(measure.prepare(engine))) for engine in engines]
+            for _ in range(measure.samples):
+                for name, sample in samplers:
+                    taken[name].append(sample())
+                samplers.reverse()  # nobody is always the second
+    except Exception as error:
+        print(f"  {measure.name}: {error}", file=sys.stderr)
+        return dict.fromkeys(taken)
+    best = {name: max(values) if measure.more_is_better else min(values) for name, values in taken.items()}
+    for engine in engines:
+        tell(engine, measure, best[engine.name])
+    return dict(best)
+
+
+def tell(engine: Engine, measure: Measure | Interleaved, value: float) -> None:
+    print(f"  {engine.name}: {measure.name}: {value:.1f} {measure.unit}", file=sys.stderr, flush=True)
+
+
+def start(stack: ExitStack, name: str) -> Engine:
+    """An engine with its image, until the stack is left."""
+    engine = stack.enter_context(ENGINES[name]())
+    engine.docker("import", "-", "busybox", stdin=busybox_root())
+    return engine
+
+
+def measure_all(names: list[str], chosen: list[Measure | Interleaved], rounds: int) -> Figures:
+    alone = [measure for measure in chosen if isinstance(measure, Measure)]
+    together = [measure for measure in chosen if isinstance(measure, Interleaved)]
+    figures: Figures = {name: {} for name in names}
+    for name in names if alone else ():
+        with ExitStack() as stack:
+            engine = start(stack, name)
+            figures[name] |= {measure.name: take(engine, measure, rounds) for measure in alone}
+    if together:
+        with ExitStack() as stack:
+            engines = [start(stack, name) for name in names]
+            for measure in together:
+                for name, value in interleave(engines, measure).items():
+                    figures[name][measure.name] = value
+    return figures
+
+
+def report(figures: Figures, chosen: Iterable[Measure | Interleaved]) -> None:
     names = list(figures)
     print(f"\n{'':44}" + "".join(f"{name:>12}" for name in names) + f"{'ratio':>9}{'goal':>7}")
     for measure in chosen:
@@ -48,9 +100,16 @@ def report(figures: dict[str, dict[str, float | None]], chosen: list[Measure]) -
         ours, theirs = figures.get("corten", {}).get(measure.name), figures.get("dockerd", {}).get(measure.name)
         ratio = ""
         if ours and theirs:
-            ratio = f"{(ours / theirs if measure.more_is_better else theirs / ours):.1f}x"
+            ratio = f"{(ours / theirs if measure.more_is_better else theirs / ours):.2f}x"
         goal = f"{measure.goal:g}x" if measure.goal else ""
         print(f"{measure.name:<44}{cells}{ratio:>9}{goal:>7}")
+
+
+def is_installed(name: str) -> bool:
+    if name == "dockerd" and not shutil.which("dockerd"):
+        print("dockerd is not installed (apt-get install docker.io): no ratios", file=sys.stderr)
+        return False
+    return True
 
 
 def main() -> None:
@@ -60,17 +119,9 @@ def main() -> None:
     parser.add_argument("--engines", default="corten,dockerd")
     options = parser.parse_args()
     chosen = [measure for measure in MEASURES if options.only in measure.name]
-    figures: dict[str, dict[str, float | None]] = {}
-    base = busybox_root()
-    for name in options.engines.split(",") if chosen else []:
-        if name == "dockerd" and not shutil.which("dockerd"):
-            print("dockerd is not installed (apt-get install docker.io): no ratios", file=sys.stderr)
-            continue
-        with ENGINES[name]() as engine:
-            engine.docker("import", "-", "busybox", stdin=base)
-            figures[name] = {measure.name: take(engine, measure, options.rounds) for measure in chosen}
+    names = [name for name in options.engines.split(",") if is_installed(name)]
     if chosen:
-        report(figures, chosen)
+        report(measure_all(names, chosen, options.rounds), chosen)
     registries.main(options.only)
 
 

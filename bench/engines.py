@@ -49,8 +49,10 @@ class Engine:
         return result
 
     def start(self) -> None:
+        # Inherited by all that the engine starts: how its processes are found.
+        marked = os.environ | {"BENCH_ROOT": str(self.root)}
         with (self.root / "log").open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True, env=marked)
         deadline = time.monotonic() + 60
         while self.docker("version", check=False).returncode != 0:
             if time.monotonic() > deadline or self.process.poll() is not None:
@@ -102,7 +104,6 @@ class Engine:
 def corten() -> Iterator[Engine]:
     """Ours."""
     root = Path(tempfile.mkdtemp(prefix="bench-c-", dir="/tmp"))
-    os.environ["CORTEN_BENCH_ROOT"] = str(root)  # inherited by daemon, zygote and shims: how their memory is found
     engine = Engine("corten", [
         str(BIN / "cortend"), "-H", f"unix://{root}/sock", "--data-root", f"{root}/data", "--exec-root", f"{root}/run",
         "--pidfile", f"{root}/pid", "--bridge", "benchc0", "--bip", "10.98.1.1/24",
@@ -111,7 +112,6 @@ def corten() -> Iterator[Engine]:
         engine.start()
         yield engine
     finally:
-        os.environ.pop("CORTEN_BENCH_ROOT", None)
         engine.stop()
         subprocess.run([sys.executable, "scripts/drop-bridge", "benchc0"], check=False)
 

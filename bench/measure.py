@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from bench.engines import Engine
@@ -12,13 +13,29 @@ from bench.engines import Engine
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of the table.  ``better`` says whether less or more is better; ``goal`` is the ratio to reach."""
+    """One row of the table, taken of one engine after the other; ``goal`` is the ratio to reach."""
 
     name: str
     unit: str
     take: Callable[[Engine, int], float]
     goal: float | None = None
     more_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """One row of the table, sampled of all engines in turn: what else the machine does then falls on each alike.
+
+    ``prepare`` makes what is measured and gives the function that takes one sample.  The best sample counts: what
+    others do on the machine can only take away.
+    """
+
+    name: str
+    unit: str
+    prepare: Callable[[Engine], AbstractContextManager[Callable[[], float]]]
+    goal: float | None = None
+    more_is_better: bool = True
+    samples: int = 8
 
 
 def timed(action: Callable[[], object], rounds: int, warm_up: int = 2) -> float:

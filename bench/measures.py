@@ -10,7 +10,7 @@ import docker
 
 from bench import networks, transfers
 from bench.engines import Engine
-from bench.measure import Measure, timed
+from bench.measure import Interleaved, Measure, timed
 
 
 def run_none(engine: Engine, rounds: int) -> float:
@@ -94,7 +94,7 @@ def read_logs(engine: Engine, rounds: int) -> float:
         engine.docker("rm", "-f", "talker")
 
 
-MEASURES = [
+MEASURES: list[Measure | Interleaved] = [
     Measure("docker run --rm --net=none busybox true", "ms", run_none, 6),
     Measure("docker run --rm busybox true (bridge)", "ms", run_bridge, 6),
     Measure("docker exec true", "ms", exec_true, 3),

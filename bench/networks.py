@@ -8,19 +8,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 
 from bench.engines import Engine
-from bench.measure import Measure
+from bench.measure import Interleaved, Measure
 
 PEER = str(Path(__file__).with_name("peer.py"))
 PORT = 5201
 BYTES = 1 << 30
-SAMPLES = 8  # the best counts: what others do on the machine can only take away
+SAMPLES = 8  # of names: the best counts
 
 
 def inside(engine: Engine, container: str, *arguments: str) -> list[str]:
@@ -44,35 +44,33 @@ def containers(engine: Engine, network: str, *flags: tuple[str, ...]) -> Iterato
 
 
 def transfer(engine: Engine, server: str, client: list[str]) -> float:
-    """Megabytes a second of the best transfer."""
-    best = 0.0
-    for _ in range(SAMPLES):
-        with subprocess.Popen(inside(engine, server, "sink", str(PORT)), stdout=subprocess.PIPE, text=True) as sink:
-            assert sink.stdout is not None
-            assert sink.stdout.readline() == "ready\n"
-            answer = subprocess.run(client, capture_output=True, text=True, check=False)
-            if answer.returncode != 0:
-                sink.kill()
-                raise RuntimeError(answer.stderr)
-            best = max(best, float(answer.stdout) / 1e6)
-    return best
+    """Megabytes a second of one transfer."""
+    with subprocess.Popen(inside(engine, server, "sink", str(PORT)), stdout=subprocess.PIPE, text=True) as sink:
+        assert sink.stdout is not None
+        assert sink.stdout.readline() == "ready\n"
+        answer = subprocess.run(client, capture_output=True, text=True, check=False)
+        if answer.returncode != 0:
+            sink.kill()
+            raise RuntimeError(answer.stderr)
+        return float(answer.stdout) / 1e6
 
 
-def between_containers(engine: Engine, rounds: int) -> float:
-    del rounds
+@contextmanager
+def between_containers(engine: Engine) -> Iterator[Callable[[], float]]:
     with containers(engine, "pair", (), ()) as (server, client):
         format_ = "{{.NetworkSettings.Networks.pair.IPAddress}}"
         address = engine.docker("inspect", "-f", format_, server).stdout.decode().strip()
-        return transfer(engine, server, inside(engine, client, "source", address, str(PORT), str(BYTES)))
+        command = inside(engine, client, "source", address, str(PORT), str(BYTES))
+        yield lambda: transfer(engine, server, command)
 
 
-def published(engine: Engine, rounds: int) -> float:
+@contextmanager
+def published(engine: Engine) -> Iterator[Callable[[], float]]:
     """From the host, through a published port of the host's own address."""
-    del rounds
     with containers(engine, "single", ("-p", str(PORT))) as (server,):
         port = engine.docker("port", server, f"{PORT}/tcp").stdout.decode().split()[0].rpartition(":")[2]
-        client = [sys.executable, "-I", PEER, "source", host_address(), port, str(BYTES)]
-        return transfer(engine, server, client)
+        command = [sys.executable, "-I", PEER, "source", host_address(), port, str(BYTES)]
+        yield lambda: transfer(engine, server, command)
 
 
 def host_address() -> str:
@@ -123,9 +121,9 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-MEASURES = [
-    Measure("1 GB from container to container", "MB/s", between_containers, 0.95, more_is_better=True),
-    Measure("1 GB from the host, published port", "MB/s", published, 0.95, more_is_better=True),
+MEASURES: list[Measure | Interleaved] = [
+    Interleaved("1 GB from container to container", "MB/s", between_containers, 0.95),
+    Interleaved("1 GB from the host, published port", "MB/s", published, 0.95),
     Measure("joining a network of 200 : an empty one", "x", two_hundredth, 1),
     Measure("names answered on one core", "/s", names, more_is_better=True),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -129,3 +130,54 @@ def test_create_connect_disconnect_and_remove(own_daemon: Callable[..., Daemon])
     settles(daemon)
     listed = daemon.docker("network", "ls", "--format", "{{.Name}}").stdout.split()
     assert sorted(listed) == ["bridge", "host", "none", "steady"]
+
+
+def led_from(daemon: Daemon, container: str) -> set[str]:
+    """The host ports that lead to a container: as asked for, as told, and as the rules have it; they must agree."""
+    [found] = inspect(daemon, "container", [container])
+    asked = {item["HostPort"] for items in found["HostConfig"]["PortBindings"].values() for item in items}
+    told = {item["HostPort"] for items in found["NetworkSettings"]["Ports"].values() for item in items or ()}
+    address = found["NetworkSettings"]["IPAddress"]
+    command = ["nft", "list", "map", "inet", f"corten-{daemon.bridge}", "ports4"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    ruled = set(re.findall(rf"tcp . (\d+) : {re.escape(address)} . 80\b", text))
+    assert asked == told == ruled
+    return told
+
+
+def send(daemon: Daemon, path: str, body: dict[str, Any]) -> socket.socket:
+    """A request that is on its way: the docker command line would take longer to start than the daemon to answer."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.connect(str(daemon.socket))
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    client.sendall(head.encode() + data)
+    return client
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_ports_published_and_withdrawn(own_daemon: Callable[..., Daemon]) -> None:
+    daemon = own_daemon()
+    chance = random.Random(5)
+    with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as other:
+        ports = [str(each.getsockname()[1]) for each in (one, other)]
+    daemon.docker("run", "-d", "--name", "web", "-p", f"{ports[0]}:80", "busybox", "sleep", "1000")
+    outcomes = set()
+    for _ in range(ROUNDS * 2):
+        [old] = led_from(daemon, "web")
+        new = next(port for port in ports if port != old)
+        body = {
+            "PublishRemove": {"80/tcp": [{"HostPort": old}]},
+            "PublishAdd": {"80/tcp": [{"HostPort": new}]},
+        }
+        with send(daemon, "/containers/web/update", body):
+            time.sleep(chance.uniform(0, 0.012))
+            daemon.kill()
+        daemon.start()
+        [now] = led_from(daemon, "web")
+        outcomes.add("done" if now == new else "not done")
+    assert outcomes == {"done", "not done"}, "killed too early or too late each time"
+    [last] = led_from(daemon, "web")
+    daemon.docker("restart", "-t", "0", "web")
+    assert led_from(daemon, "web") == {last}

@@ -17,7 +17,7 @@ from corten.network.model import IPAddress
 
 
 def is_stale(flow: Flow, ports: Collection[int], local: Collection[IPAddress], gone: Collection[IPAddress]) -> bool:
-    """``ports`` were published just now on the ``local`` addresses; the containers at ``gone`` have just left."""
+    """``ports`` of ``local`` addresses were published or withdrawn just now; containers at ``gone`` have just left."""
     if flow.protocol != socket.IPPROTO_UDP:
         return False
     is_translated = flow.answerer != flow.destination

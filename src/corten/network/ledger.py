@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,6 +223,16 @@ class Ledger:
     def publish(self, publication: Publication) -> None:
         self._facts.put(PUBLICATION, publication.container_id, publication.to_json())
         self.publications[publication.container_id] = publication
+
+    def together(self) -> AbstractContextManager[None]:
+        """All that is written down inside, or nothing; see ``put_back`` for what is in memory."""
+        return self._facts.transaction()
+
+    def put_back(self, container_id: str, before: Publication | None) -> None:
+        """After a transaction that failed: in memory too, things are as they were."""
+        self.publications.pop(container_id, None)
+        if before:
+            self.publications[container_id] = before
 
     def unpublish(self, container_id: str) -> None:
         if self.publications.pop(container_id, None) is not None:

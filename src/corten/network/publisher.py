@@ -5,8 +5,7 @@ Owns: what is published now.  Written down by the ledger before the rules are ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
 from corten.errors import Internal
@@ -74,18 +73,46 @@ class Publisher:
             self.serve(container_id)
         return taken
 
-    def unpublish(self, container_id: str, bindings: Sequence[PortBinding] | None = None) -> None:
-        self._stop_proxies(container_id)
-        self._holder.give_back(container_id, bindings)
-        if bindings is None:
-            self._reserved.pop(container_id, None)
+    def exchange(
+        self,
+        container_id: str,
+        name: str,
+        removed: Sequence[PortBinding],
+        added: Sequence[PortBinding],
+        also: Callable[[], None],
+    ) -> list[PortBinding]:
+        """Withdraw some ports and publish others, all or nothing; what ``also`` writes down belongs to it."""
         before = self._ledger.publications.get(container_id)
-        going = set(bindings or ())
-        staying = tuple(each for each in before.bindings if each not in going) if before and bindings else ()
-        if before and staying:
-            self._ledger.publish(replace(before, bindings=staying))
-        else:
-            self._ledger.unpublish(container_id)
+        going = set(removed)
+        kept = tuple(each for each in before.bindings if each not in going) if before else ()
+        self._stop_proxies(container_id)
+        self._holder.give_back(container_id, removed)
+        taken: list[PortBinding] = []
+        try:
+            taken = self.reserve(container_id, name, added, hold=len(added) <= LONGEST_HELD_RANGE)
+            with self._ledger.together():
+                if kept or taken:
+                    self._ledger.publish(Publication(container_id, name, (*kept, *taken)))
+                else:
+                    self._ledger.unpublish(container_id)
+                also()
+        except BaseException:
+            self._holder.give_back(container_id, taken)
+            self._ledger.put_back(container_id, before)
+            hold = self._host_firewall or len(removed) <= LONGEST_HELD_RANGE * 2  # two hosts each
+            self._holder.take(container_id, removed, "", ipv6=self._ipv6, hold=hold)
+            raise
+        finally:
+            self._reserved.pop(container_id, None)
+            self.serve(container_id)
+        return taken
+
+    def unpublish(self, container_id: str) -> None:
+        """Withdraw every port of a container."""
+        self._stop_proxies(container_id)
+        self._holder.give_back(container_id)
+        self._reserved.pop(container_id, None)
+        self._ledger.unpublish(container_id)
         self.serve(container_id)
 
     def restore(self) -> list[str]:

@@ -252,14 +252,21 @@ class Networking:
         """Lead to the container what was reserved, or else ``bindings``.  Adds to what is published already."""
         taken = self._publisher.publish(container_id, name, bindings)
         await self._enforce()
-        if ports := [binding.host_port for binding in taken if binding.protocol == "udp"]:
-            self._later(asyncio.to_thread(flows.forget, ports, []))
+        self._forget_flows(taken)
         return taken
 
-    async def unpublish(self, container_id: str, bindings: Sequence[PortBinding] | None = None) -> None:
-        """Withdraw some (as returned by ``publish``) or all ports of a container."""
-        self._publisher.unpublish(container_id, bindings)
+    async def exchange(
+        self,
+        container_id: str,
+        name: str,
+        removed: Sequence[PortBinding],
+        added: Sequence[PortBinding],
+        also: Callable[[], None],
+    ) -> None:
+        """Withdraw ports (as ``published`` tells them) and publish others; ``also`` writes down what goes with it."""
+        taken = self._publisher.exchange(container_id, name, removed, added, also)
         await self._enforce()
+        self._forget_flows([*removed, *taken])
 
     def published(self, container_id: str) -> list[PortBinding]:
         found = self._ledger.publications.get(container_id)
@@ -345,6 +352,10 @@ class Networking:
         await asyncio.sleep(_SWEEP_DELAY)
         used = {endpoint.link for endpoint in self._ledger.endpoints.values()}
         await asyncio.to_thread(wiring.remove, [link for link in links if link not in used])
+
+    def _forget_flows(self, changed: Sequence[PortBinding]) -> None:
+        if ports := [binding.host_port for binding in changed if binding.protocol == "udp"]:
+            self._later(asyncio.to_thread(flows.forget, ports, []))
 
     def _later(self, work: asyncio._CoroutineLike[None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

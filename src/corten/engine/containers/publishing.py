@@ -16,7 +16,7 @@ from corten.engine.containers import networking, options
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container
-from corten.errors import Conflict, CortenError, NotFound
+from corten.errors import Conflict, NotFound
 from corten.network.model import PortBinding
 
 Bindings = dict[str, list[dict[str, str]]]
@@ -106,21 +106,22 @@ def _is_address(wanted: str, other: str) -> bool:
 
 
 async def apply(ground: Ground, live: Live, change: Change) -> None:
-    """Publish and withdraw, now if the container runs, and write it down."""
+    """Publish and withdraw, now if the container runs; written down in one piece, so a crash leaves all or nothing."""
     record = live.record
-    if live.task is not None:
-        added = networking.bindings_of(change.added, ground.settings.default_host_ip)
-        net = ground.networking
-        if change.removed:
-            await net.unpublish(record.id, change.removed)
+
+    def write() -> None:
+        before = record.config, record.host_config
+        exposed = dict.fromkeys(itertools.chain(record.config["ExposedPorts"] or (), change.added))
+        record.config = {**record.config, "ExposedPorts": {port: {} for port in exposed} or None}
+        record.host_config = {**record.host_config, "PortBindings": change.bindings, "PublishAllPorts": False}
         try:
-            if added:
-                await net.publish(record.id, record.name, added)
-        except (CortenError, OSError):
-            if change.removed:
-                await net.publish(record.id, record.name, change.removed)
+            ground.roster.save(live)
+        except BaseException:
+            record.config, record.host_config = before
             raise
-    exposed = dict.fromkeys(itertools.chain(record.config["ExposedPorts"] or (), change.added))
-    record.config = {**record.config, "ExposedPorts": {port: {} for port in exposed} or None}
-    record.host_config = {**record.host_config, "PortBindings": change.bindings, "PublishAllPorts": False}
-    ground.roster.save(live)
+
+    if live.task is None:
+        write()
+        return
+    added = networking.bindings_of(change.added, ground.settings.default_host_ip)
+    await ground.networking.exchange(record.id, record.name, change.removed, added, write)

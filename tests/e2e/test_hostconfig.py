@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,16 @@ def test_links_and_published_ports(daemon: Daemon) -> None:
     assert daemon.docker("port", "server", "80").stdout.startswith(("0.0.0.0:", "[::]:"))
     linked = daemon.docker("run", "--rm", "--link", "server:web", "busybox", "sh", "-c", "grep -c web /etc/hosts; env")
     assert linked.stdout.startswith("1\n") and "WEB_PORT_80_TCP_PORT=80" in linked.stdout
+    assert not linked.stderr
+
+
+def test_a_link_where_containers_may_not_talk_warns(own_daemon: Callable[..., Daemon]) -> None:
+    daemon = own_daemon("--icc=false")
+    daemon.docker("run", "-d", "--name", "server", "--expose", "80", "busybox", "sleep", "100")
+    script = "ping -c 1 -W 1 $WEB_PORT_80_TCP_ADDR"
+    linked = daemon.docker("run", "--rm", "--link", "server:web", "busybox", "sh", "-c", script, check=False)
+    assert linked.returncode == 1 and "100% packet loss" in linked.stdout
+    assert "WARNING: The link to web gives names and variables, but no leave to talk" in linked.stderr
 
 
 def test_annotations_storage_and_console_size_are_kept(client: docker.DockerClient) -> None:

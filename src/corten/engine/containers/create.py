@@ -17,7 +17,7 @@ from typing import Any
 from corten.api.types import fields
 from corten.api.types.containers import CONFIG
 from corten.engine import names
-from corten.engine.containers import mounts, networking, options, storage, userids
+from corten.engine.containers import links, mounts, networking, options, storage, userids
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container, MountPoint
@@ -79,7 +79,7 @@ async def create(ground: Ground, request: Request) -> Created:
     live = Live(record)
     ground.roster.add(live)
     ground.publish(live, "create")
-    return Created(live, warnings)
+    return Created(live, [*warnings, *links.warnings(ground, record)])
 
 
 def _id_base(ground: Ground, container_id: str, host: Mapping[str, Any]) -> int:

@@ -35,6 +35,16 @@ def check(ground: Ground, record: Container) -> None:
             raise Conflict(f"Cannot link to a non running container: /{live.record.name} AS /{record.name}/{alias}")
 
 
+def warnings(ground: Ground, record: Container) -> list[str]:
+    """What a link does not do here: open the way where containers may not talk to one another."""
+    linked = [alias for alias, _ in targets(ground, record)]
+    if not linked or ground.networking.get("bridge").allows_icc:
+        return []
+    words = f"The link to {', '.join(linked)} gives names and variables, but no leave to talk"
+    reason = "inter-container communication is off on the default bridge (--icc=false)"
+    return [f"{words}: {reason}. Use a network of your own instead (docker network create)."]
+
+
 def hosts(ground: Ground, record: Container) -> list[tuple[str, str]]:
     """Names and address of each link."""
     found = []

@@ -24,6 +24,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from corten.kernel.ext4 import spread
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -90,3 +92,5 @@ class Layout:
             (self.trash, 0o700),
         ):
             os.makedirs(path, mode=mode, exist_ok=True)
+        for path in (self.containers, self.scratch):
+            spread(path)

@@ -40,6 +40,7 @@ from corten.engine.images.ground import ImageGround
 from corten.engine.images.pull import Puller
 from corten.engine.images.shelf import ImageShelf
 from corten.errors import CortenError, Internal, Invalid, NotFound
+from corten.kernel.ext4 import spread
 from corten.spec.digest import Digest
 from corten.spec.image import chain_ids
 from corten.spec.platform import host
@@ -84,6 +85,7 @@ class BuildService:
         await asyncio.to_thread(shutil.rmtree, self._work, True)
         for path in (self._work, self._mounts):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spread(self._work)
         for snapshot in list(self._ground.snapshots.walk()):
             if snapshot.key.startswith("build-"):
                 self._ground.snapshots.remove(snapshot.key)

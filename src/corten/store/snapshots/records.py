@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from corten.errors import Conflict, NotFound
+from corten.kernel.ext4 import spread
 from corten.store.db import Database
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Info, Kind, Usage
@@ -30,6 +31,7 @@ class Records:
         self._trash = Trash(layout.trash)
         self._lock = threading.Lock()
         os.makedirs(self.root, mode=0o710, exist_ok=True)
+        spread(self.root)
         row = database.row("SELECT max(id) FROM snapshots WHERE driver = ?", (driver,))
         known = int(row[0]) if row and row[0] is not None else 0
         self._next = 1 + max([known, *(int(name) for name in os.listdir(self.root) if name.isdigit())])

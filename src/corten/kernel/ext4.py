@@ -2,8 +2,8 @@
 
 A new inode of ext4 lies near its directory, and one that was freed within the last minutes is not taken again: the
 search for a free one steps over each of them (``recently_deleted`` in fs/ext4/ialloc.c).  So to fill a directory where
-as large a one was just deleted takes half a millisecond a file, twenty times the usual.  Whoever makes and deletes large
-trees spreads them over the disk.
+as large a one was just deleted takes half a millisecond a file, twenty times the usual.  Whoever makes and deletes
+large trees spreads them over the disk.
 """
 
 from __future__ import annotations

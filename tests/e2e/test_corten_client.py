@@ -15,12 +15,22 @@ import pytest
 
 from rig.daemon import BIN, Daemon
 
+Answer = tuple[int, str, str]
 
-def both(daemon: Daemon, *words: str) -> tuple[tuple[int, str, str], tuple[int, str, str]]:
-    docker = daemon.docker(*words, check=False)
-    corten = daemon.corten(*words, check=False)
-    theirs = (docker.returncode, docker.stdout, docker.stderr.replace("docker", "corten"))
-    return theirs, (corten.returncode, corten.stdout, corten.stderr.replace("docker", "corten"))
+
+def both(daemon: Daemon, *words: str) -> tuple[Answer, Answer]:
+    """Both answers to the same words, at one time: "Up 1 second" must not become "Up 2 seconds" between them."""
+    theirs = answer(daemon.docker(*words, check=False))
+    for _ in range(20):
+        before, ours = theirs, answer(daemon.corten(*words, check=False))
+        theirs = answer(daemon.docker(*words, check=False))
+        if theirs == before:
+            break
+    return theirs, ours
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> Answer:
+    return done.returncode, done.stdout, done.stderr.replace("docker", "corten")
 
 
 @pytest.fixture
@@ -132,7 +142,7 @@ class Terminal:
             os.execve(BIN / "corten", ["corten", *words], daemon.environment)
         self.text = ""
 
-    def expect(self, words: str, patience: float = 20) -> None:
+    def expect(self, words: str, patience: float = 60) -> None:
         deadline = time.monotonic() + patience
         while words not in self.text:
             assert time.monotonic() < deadline, self.text

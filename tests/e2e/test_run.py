@@ -178,6 +178,31 @@ def test_events_tell_the_story(daemon: Daemon) -> None:
         assert action in output, output
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("rm", "-f"), ["kill 9", "die", "destroy"]),
+        (("kill", "-s", "KILL"), ["kill 9", "die"]),
+        (("stop", "-s", "KILL"), ["kill 9", "die", "stop"]),
+    ],
+)
+def test_what_ends_a_container_is_told_first(daemon: Daemon, command: tuple[str, ...], told: list[str]) -> None:
+    daemon.docker("run", "-d", "--name", "ended", "busybox", "sleep", "99")
+    begin = str(time.time())
+    daemon.docker(*command, "ended")
+    time.sleep(0.2)
+    output = daemon.docker(
+        "events", "--since", begin, "--until", str(time.time()), "--filter", "container=ended",
+        "--format", "{{.Action}} {{.Actor.Attributes.signal}}",
+    ).stdout.replace(" <no value>", "").splitlines()  # fmt: skip
+    assert output == told
+
+
+def test_nothing_of_a_name_is_an_error_of_one_line(daemon: Daemon) -> None:
+    done = daemon.docker("inspect", "nosuch", check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (1, "[]", "Error: No such object: nosuch\n")
+
+
 def test_restart_policy(daemon: Daemon) -> None:
     daemon.docker("run", "-d", "--name", "again", "--restart", "on-failure:2", "busybox", "sh", "-c", "echo x; exit 1")
     deadline = time.monotonic() + 20

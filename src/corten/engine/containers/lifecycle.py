@@ -217,9 +217,11 @@ class Lifecycle:
         if timeout is None:
             configured = record.config["StopTimeout"]
             timeout = DEFAULT_STOP_TIMEOUT if configured is None else configured
-        await self._send(live, signum or signals.number(record.config["StopSignal"] or "SIGTERM"))
-        if await self._has_ended(live, None if timeout < 0 else float(timeout)):
-            return
+        signum = signum or signals.number(record.config["StopSignal"] or "SIGTERM")
+        if signum != signal.SIGKILL:
+            await self._send(live, signum)
+            if await self._has_ended(live, None if timeout < 0 else float(timeout)):
+                return
         await self._send(live, signal.SIGKILL)
         if not await self._has_ended(live, KILL_PATIENCE):
             raise Internal(
@@ -230,6 +232,8 @@ class Lifecycle:
         task = live.task
         if task is None:
             return
+        # Told before it is sent: afterwards the container's end might be told first.
+        self._ground.publish(live, "kill", signal=str(signum))
         try:
             await task.signal(signum)
             if live.record.state.status is Status.PAUSED:
@@ -255,7 +259,6 @@ class Lifecycle:
         record.has_been_stopped_by_hand = True
         self._cancel_restart(live)
         await self._send(live, signum)
-        self._ground.publish(live, "kill", signal=str(signum))
         if signum == signal.SIGKILL:
             await self._has_ended(live, KILL_PATIENCE)
 

@@ -18,7 +18,7 @@ from corten.distribution.faults import Answer
 from corten.distribution.hosts import Host
 from corten.distribution.model import Content, Credentials, Progress, RegistryConfig
 from corten.distribution.transport import Request, Transport
-from corten.errors import CortenError, Invalid, Unavailable
+from corten.errors import CortenError, Invalid, NotFound, Unavailable
 from corten.spec.descriptor import Descriptor
 from corten.spec.distribution import ByteRange, Endpoint, Kind, Scope
 
@@ -91,6 +91,8 @@ class Upload:
             for source in self._mount_from:
                 if source != self._repository and await self._mount(source):
                     return Outcome.MOUNTED, f"{Outcome.MOUNTED.value} {source}"
+            if not self._content.has(self._blob.digest):
+                raise NotFound(f"missing content: {self._blob.digest} is neither here nor in the repository")
         self._has_begun = True
         if not self._location:
             await self._begin()

@@ -58,6 +58,7 @@ class Checker:
         faults = [Fault("database", problem) for problem in self._database.integrity()]
         faults += self._records()
         faults += self._all_images()
+        faults += self._documents()
         if deep:
             faults += await self._blobs()
             faults += await self._layers()
@@ -86,6 +87,15 @@ class Checker:
             for chain in chain_ids(config.diff_ids):
                 if not self._snapshots.exists(str(chain)):
                     yield Fault(f"image {id}", f"its layer {chain} is missing", "Pull, load or build it again.")
+
+    def _documents(self) -> Iterator[Fault]:
+        """Manifests, and the indexes that hold them, by which images are known elsewhere."""
+        for manifest, image in self._images.indexes.manifests():
+            if not self._content.has(manifest.digest):
+                yield Fault(f"image {image}", f"its manifest {manifest.digest} is missing", "Pull the image again.")
+        for digest in sorted(self._images.targets(), key=str):
+            if not self._content.has(digest):
+                yield Fault(f"index {digest}", "it is missing, and names name it", "Pull the image again.")
 
     async def _blobs(self) -> list[Fault]:
         corrupt = await self.corrupt_blobs()

@@ -1,9 +1,10 @@
 """Collection: what nothing refers to goes.
 
-Marked are: the configs, manifests and layer blobs of images; the snapshots of images' layers; what the caller names
-as roots (containers, build cache); what leases hold; and the ancestors of all these snapshots.  Active snapshots are
-never swept: they belong to a container or a running step.  Young blobs are spared, for they may be part of a pull
-that is not an image yet.  Owns: plan() says what would go and why it is not needed by anything; collect() does it.
+Marked are: the configs, manifests and layer blobs of images; the indexes that names name, with what is here of them;
+the snapshots of images' layers; what the caller names as roots (containers, build cache); what leases hold; and the
+ancestors of all these snapshots.  Active snapshots are never swept: they belong to a container or a running step.
+Young blobs are spared, for they may be part of a pull that is not an image yet.  Owns: plan() says what would go and
+why it is not needed by anything; collect() does it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from corten.errors import CortenError
-from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
 from corten.spec.image import Manifest, chain_ids
 from corten.store.content import Content
@@ -65,6 +65,11 @@ class Collector:
         diff_ids: set[Digest] = set()
         for id in self._images.ids():
             self._mark(id, blobs, names, diff_ids)
+        for target in self._images.targets():
+            self._mark_manifest(target, blobs)
+            for member in self._images.indexes.members(target):
+                if member.image is not None or not member.is_for_a_platform:
+                    self._mark_manifest(member.descriptor.digest, blobs)
         if keep_layer_blobs:
             for diff_id in diff_ids:
                 blob = self._images.layer_blob(diff_id)
@@ -100,6 +105,7 @@ class Collector:
         for digest, _ in plan.blobs:
             self._content.delete(digest)
             self._images.forget_layer_blob(digest)
+            self._images.indexes.forget_manifest(digest)
         for recipe in plan.recipes:
             (self._layout.recipes / recipe).unlink(missing_ok=True)
         return Garbage(plan.blobs, tuple(gone), plan.recipes)
@@ -110,15 +116,12 @@ class Collector:
         diff_ids.update(record.config.diff_ids)
         names.update(str(chain) for chain in chain_ids(record.config.diff_ids))
         if record.manifest is not None:
-            self._mark_manifest(record.manifest, blobs)
-        for reference in record.repo_digests:
-            if reference.digest is not None:
-                blobs.add(reference.digest)
+            self._mark_manifest(record.manifest.digest, blobs)
 
-    def _mark_manifest(self, descriptor: Descriptor, blobs: set[Digest]) -> None:
-        blobs.add(descriptor.digest)
+    def _mark_manifest(self, digest: Digest, blobs: set[Digest]) -> None:
+        blobs.add(digest)
         try:
-            manifest = Manifest.parse(self._content.read(descriptor.digest))
+            manifest = Manifest.parse(self._content.read(digest))
         except CortenError:
             return
         blobs.add(manifest.config.digest)

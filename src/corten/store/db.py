@@ -3,8 +3,9 @@
     facts         kind, key -> body           generic JSON documents (facts.py)
     snapshots     driver, key -> id, kind, parent, created, volatile, size, inodes      (snapshots/records.py)
     images        id -> parent, manifest, added, last_tagged                            (images.py)
-    tags          name, tag -> image
-    repo_digests  name, digest -> image
+    tags          name, tag -> image, target      target: digest of the index that the name names, if it is one
+    repo_digests  name, digest -> image           digest: of a manifest, or of an index
+    manifests     digest -> descriptor, image     manifests that are here, and the image that each is of (indexes.py)
     layer_blobs   diff_id, digest -> media_type, size, at      compressed (or plain) blobs that hold this layer
     leases        id -> created, expires      (leases.py)
     lease_items   lease, kind, key
@@ -55,6 +56,21 @@ MIGRATIONS: tuple[str, ...] = (
         lease TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE, kind TEXT NOT NULL, key TEXT NOT NULL,
         PRIMARY KEY (lease, kind, key)) WITHOUT ROWID;
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+    # A repository's digest that is not the image's manifest is that of the index it was pulled by.
+    """
+    ALTER TABLE tags ADD COLUMN target TEXT;
+    CREATE TABLE manifests (
+        digest TEXT PRIMARY KEY, descriptor TEXT NOT NULL, image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE)
+        WITHOUT ROWID;
+    CREATE INDEX manifests_image ON manifests (image);
+    INSERT OR IGNORE INTO manifests (digest, descriptor, image)
+        SELECT json_extract(manifest, '$.digest'), manifest, id FROM images WHERE manifest IS NOT NULL;
+    UPDATE tags SET target = (
+        SELECT CASE WHEN count(*) = 1 THEN max(repo_digests.digest) END FROM repo_digests
+        JOIN images ON images.id = repo_digests.image
+        WHERE repo_digests.name = tags.name AND repo_digests.image = tags.image
+        AND repo_digests.digest != json_extract(images.manifest, '$.digest'));
     """,
 )
 

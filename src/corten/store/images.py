@@ -2,6 +2,7 @@
 
 An image is a config in the content store; its id is the config's digest; its layers are committed snapshots named by
 chain IDs.  Owns: the tables images, tags, repo_digests, layer_blobs (drawn in db.py), and how a name finds an image.
+A name of an index stands for several images, one a platform (indexes.py): it is bound to the one that suits this host.
 Knows nothing of pulling or of Docker's rules for deletion: read engine/images/.
 """
 
@@ -18,9 +19,11 @@ from corten.errors import CortenError, Invalid, NotFound
 from corten.spec.descriptor import ANNOTATION_REF_NAME, Descriptor
 from corten.spec.digest import Digest
 from corten.spec.image import ImageConfig, Index, chain_ids
+from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.content import Content, replace_file
 from corten.store.db import Database
+from corten.store.indexes import Indexes
 from corten.store.snapshots.base import Snapshots
 
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
@@ -39,6 +42,7 @@ class ImageRecord:
     manifest: Descriptor | None
     added: float
     last_tagged: float | None
+    targets: tuple[Digest, ...] = ()  # the indexes that its names name
 
     @property
     def created(self) -> str:
@@ -53,6 +57,7 @@ class Images:
         self._database = database
         self._content = content
         self._snapshots = snapshots
+        self.indexes = Indexes(database, content)
         # Configs never change under their digest: parsed once.
         self._configs: dict[Digest, ImageConfig] = {}
         self._index = b""
@@ -77,6 +82,7 @@ class Images:
             (str(id), str(parent) if parent else None, printed, time.time()),
         )
         if manifest is not None:
+            self.indexes.record_manifest(manifest, id)
             self._write_index()
         return id
 
@@ -106,6 +112,79 @@ class Images:
             return self._by_prefix(by_id, reference.familiar())
         raise NotFound(f"No such image: {reference.familiar()}")
 
+    def find_for(self, name: str, platform: Platform) -> ImageRecord | None:
+        """As find(), the image for ``platform``; None where the name has none that is here."""
+        record = self.find(name)
+        target = self.target_of(name)
+        for index in (target,) if target is not None else record.targets:
+            chosen = self.indexes.choose(index, platform)
+            if chosen is not None:
+                return self.get(chosen)
+        return record if target is None and record.config.platform.matches(platform) else None
+
+    def target_of(self, name: str) -> Digest | None:
+        """The index that a reference names; None for an id, and where it names a single manifest."""
+        try:
+            reference = Reference.parse(name)
+        except Invalid:
+            return None
+        if reference.digest is not None:
+            is_index = self._by_reference(reference) is not None and self.indexes.get(reference.digest) is not None
+            return reference.digest if is_index else None
+        row = self._database.row("SELECT target FROM tags WHERE name = ? AND tag = ?", (reference.name, reference.tag))
+        target = Digest.parse(row["target"]) if row is not None and row["target"] else None
+        return target if target is not None and self.indexes.get(target) is not None else None
+
+    def held(self) -> dict[Digest, list[Reference]]:
+        """The images that the index of a name holds beside the one that the name is bound to, with these names."""
+        found: dict[Digest, list[Reference]] = {}
+        for name, target, bound in self._names():
+            for image in self.indexes.images(target) - {bound}:
+                found.setdefault(image, []).append(Reference.parse(name))
+        return found
+
+    def holders(self, image: Digest) -> list[Reference]:
+        """The names, bound to other images, whose index holds this one."""
+        # Most images, those of build steps, were never given a manifest.
+        return self.held().get(image, []) if self.indexes.has_manifest(image) else []
+
+    def names_alone(self, image: Digest) -> list[Reference]:
+        """The names of ``image`` that could not be bound to another of the same index: there is none here."""
+        record = self.get(image)
+        shared = {
+            Reference.parse(name)
+            for name, target, bound in self._names()
+            if bound == image and self.indexes.images(target) - {image}
+        }
+        return [name for name in (*record.references, *record.repo_digests) if name not in shared]
+
+    def targets(self) -> set[Digest]:
+        """Every index that some tag names, and every digest that a repository knows an image by."""
+        return {target for _, target, _ in self._names()}
+
+    def _names(self) -> list[tuple[str, Digest, Digest]]:
+        rows = self._database.rows(
+            "SELECT name || ':' || tag AS name, target, image FROM tags WHERE target IS NOT NULL"
+            " UNION ALL SELECT name || '@' || digest, digest, image FROM repo_digests"
+        )
+        return [(row["name"], Digest.parse(row["target"]), Digest.parse(row["image"])) for row in rows]
+
+    def hand_over(self, image: Digest) -> None:
+        """Bind the names of ``image`` to another of the same index, where one is here."""
+        with self._database.transaction():
+            for table, column in (("tags", "target"), ("repo_digests", "digest")):
+                rows = self._database.rows(
+                    f"SELECT DISTINCT {column} AS target FROM {table} WHERE image = ? AND {column} IS NOT NULL",
+                    (str(image),),
+                )
+                for row in rows:
+                    heirs = sorted(self.indexes.images(Digest.parse(row["target"])) - {image}, key=str)
+                    if heirs:
+                        self._database.execute(
+                            f"UPDATE {table} SET image = ? WHERE image = ? AND {column} = ?",
+                            (str(heirs[0]), str(image), row["target"]),
+                        )
+
     def all(self) -> list[ImageRecord]:
         """Every image, the last added first."""
         return [self._record(row) for row in self._database.rows("SELECT * FROM images ORDER BY added DESC, id")]
@@ -133,22 +212,31 @@ class Images:
             config = self._configs[id] = ImageConfig.parse(self._content.read(id))
         return config
 
-    def tag(self, reference: Reference, id: Digest, digest: Digest | None = None) -> Digest | None:
-        """Call image ``id`` so, and note the manifest's ``digest`` under the name; the image that lost it, if any."""
+    def tag(
+        self, reference: Reference, id: Digest, digest: Digest | None = None, *, target: Digest | None = None
+    ) -> Digest | None:
+        """Call image ``id`` so, and note the manifest's ``digest`` under the name; the image that lost it, if any.
+
+        Where the digest (or ``target``) is an index, the name is bound to that image of it which suits this host.
+        """
         if reference.tag is None:
             known = reference.digest or digest
             if known is None:
                 raise Invalid(f"refusing to tag {reference.familiar()}: it has no tag")
             self.record_digest(reference, known, id)
             return None
+        if target is None and digest is not None and self.indexes.get(digest) is not None:
+            target = digest
+        if target is not None:
+            id = self.indexes.choose(target) or id
         with self._database.transaction():
             self._require(id)
             row = self._database.row(
                 "SELECT image FROM tags WHERE name = ? AND tag = ?", (reference.name, reference.tag)
             )
             self._database.execute(
-                "INSERT OR REPLACE INTO tags (name, tag, image) VALUES (?, ?, ?)",
-                (reference.name, reference.tag, str(id)),
+                "INSERT OR REPLACE INTO tags (name, tag, image, target) VALUES (?, ?, ?, ?)",
+                (reference.name, reference.tag, str(id), str(target) if target else None),
             )
             self._database.execute("UPDATE images SET last_tagged = ? WHERE id = ?", (time.time(), str(id)))
             if digest is not None:
@@ -171,7 +259,8 @@ class Images:
         return bool(gone)
 
     def record_digest(self, reference: Reference, digest: Digest, id: Digest) -> None:
-        """Note that the repository of ``reference`` knows image ``id`` by the manifest ``digest``."""
+        """Note that the repository of ``reference`` knows image ``id`` by ``digest``, of a manifest or an index."""
+        id = self.indexes.choose(digest) or id
         with self._database.transaction():
             self._require(id)
             self._database.execute(
@@ -213,12 +302,16 @@ class Images:
     def _write_index(self) -> None:
         """Tell other tools, in the layout's index.json, which manifests are here and what they are called."""
         rows = self._database.rows(
-            "SELECT tags.name, tags.tag, images.manifest FROM tags JOIN images ON images.id = tags.image"
-            " WHERE images.manifest IS NOT NULL ORDER BY tags.name, tags.tag"
+            "SELECT tags.name, tags.tag, tags.target, images.manifest FROM tags JOIN images ON images.id = tags.image"
+            " WHERE images.manifest IS NOT NULL OR tags.target IS NOT NULL ORDER BY tags.name, tags.tag"
         )
         manifests = []
         for row in rows:
-            manifest = Descriptor.parse(json.loads(row["manifest"]))
+            manifest = self.indexes.descriptor(Digest.parse(row["target"])) if row["target"] else None
+            if manifest is None and row["manifest"]:
+                manifest = Descriptor.parse(json.loads(row["manifest"]))
+            if manifest is None:
+                continue
             name = {ANNOTATION_REF_NAME: f"{row['name']}:{row['tag']}"}
             manifests.append(replace(manifest, annotations={**manifest.annotations, **name}))
         data = Index(tuple(manifests)).to_bytes()
@@ -241,6 +334,13 @@ class Images:
         rows = self._database.rows(
             "SELECT * FROM images WHERE id >= ? AND id < ? LIMIT 2", (f"sha256:{prefix}", f"sha256:{prefix}g")
         )
+        if not rows:
+            # docker (containerd store): a platform's image goes by the digest of its manifest, as lists print it.
+            rows = self._database.rows(
+                "SELECT DISTINCT images.* FROM images JOIN manifests ON manifests.image = images.id"
+                " WHERE digest >= ? AND digest < ? LIMIT 2",
+                (f"sha256:{prefix}", f"sha256:{prefix}g"),
+            )
         if len(rows) != 1:
             raise NotFound(f"No such image: {printed}")
         return self._record(rows[0])
@@ -248,7 +348,9 @@ class Images:
     def _record(self, row: Row) -> ImageRecord:
         id = Digest.parse(row["id"])
         config = self.config(id)
-        tags = self._database.rows("SELECT name, tag FROM tags WHERE image = ? ORDER BY name, tag", (row["id"],))
+        tags = self._database.rows(
+            "SELECT name, tag, target FROM tags WHERE image = ? ORDER BY name, tag", (row["id"],)
+        )
         digests = self._database.rows(
             "SELECT name, digest FROM repo_digests WHERE image = ? ORDER BY name, digest", (row["id"],)
         )
@@ -262,7 +364,12 @@ class Images:
             manifest=Descriptor.parse(json.loads(row["manifest"])) if row["manifest"] else None,
             added=row["added"],
             last_tagged=row["last_tagged"],
+            targets=self._targets([item["target"] for item in tags] + [item["digest"] for item in digests]),
         )
+
+    def _targets(self, digests: list[str | None]) -> tuple[Digest, ...]:
+        found = (Digest.parse(text) for text in dict.fromkeys(digests) if text)
+        return tuple(digest for digest in found if self.indexes.get(digest) is not None)
 
     def _size(self, config: ImageConfig) -> int:
         total = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from corten.engine.images.removal import Delete, Operation, Untag, Use, plan
+from corten.engine.images.removal import Delete, HandOver, Operation, Untag, Use, plan, plan_one
 from corten.errors import Conflict
 from corten.spec.digest import Digest
 from corten.spec.reference import Reference
@@ -21,9 +21,17 @@ class FakeShelf:
     names: dict[Digest, list[str]] = field(default_factory=dict)
     parents: dict[Digest, Digest] = field(default_factory=dict)
     used: dict[Digest, list[Use]] = field(default_factory=dict)
+    # By the image that names are bound to: those of other platforms in the same index.
+    held: dict[Digest, list[Digest]] = field(default_factory=dict)
 
     def references(self, image: Digest) -> Sequence[Reference]:
         return [Reference.parse(name) for name in self.names.get(image, [])]
+
+    def holders(self, image: Digest) -> Sequence[Reference]:
+        return [name for holder, others in self.held.items() if image in others for name in self.references(holder)]
+
+    def companions(self, image: Digest) -> Sequence[Digest]:
+        return self.held.get(image, [])
 
     def children(self, image: Digest) -> Sequence[Digest]:
         return [child for child, parent in self.parents.items() if parent == image]
@@ -127,3 +135,34 @@ def test_parents_that_something_needs_stay() -> None:
 def test_a_digest_can_be_removed_alone() -> None:
     shelf = FakeShelf({CHILD: ["a:1", f"a@{MANIFEST}"]})
     assert remove(shelf, f"a@{MANIFEST}") == [f"untag a@{MANIFEST}"]
+
+
+def test_the_images_of_other_platforms_go_with_the_last_name_of_their_index() -> None:
+    shelf = FakeShelf({CHILD: ["a:1", "a:2"]}, held={CHILD: [OTHER]})
+    assert remove(shelf, "a:1") == ["untag a:1"]
+    shelf = FakeShelf({CHILD: ["a:1", f"a@{MANIFEST}"]}, held={CHILD: [OTHER]})
+    assert remove(shelf, "a:1") == ["untag a:1", f"untag a@{MANIFEST}", "delete child", "delete other"]
+    shelf = FakeShelf({CHILD: ["a:1"], OTHER: ["b:1"]}, held={CHILD: [OTHER]})
+    assert remove(shelf, "a:1") == ["untag a:1", "delete child"]
+
+
+def test_an_index_holds_the_image_of_another_platform() -> None:
+    shelf = FakeShelf({CHILD: ["a:1"]}, held={CHILD: [OTHER]})
+    with pytest.raises(Conflict, match="referenced in multiple repositories"):
+        remove(shelf, OTHER.hex, OTHER)
+    assert remove(shelf, OTHER.hex, OTHER, force=True) == ["delete other"]
+    shelf.used = {OTHER: [Use("c" * 64, False)]}
+    with pytest.raises(Conflict, match="container cccccccccccc is using its referenced image"):
+        remove(shelf, "a:1")
+
+
+def test_one_platform_can_be_taken_out() -> None:
+    shelf = FakeShelf({CHILD: ["a:1"]}, held={CHILD: [OTHER]})
+    assert plan_one(shelf, CHILD, [], force=False) == [HandOver(CHILD), Delete(CHILD)]
+    alone = [Reference.parse("b:1")]
+    with pytest.raises(Conflict, match="referenced in multiple repositories"):
+        plan_one(shelf, CHILD, alone, force=False)
+    assert plan_one(shelf, CHILD, alone, force=True) == [Untag(CHILD, alone[0]), HandOver(CHILD), Delete(CHILD)]
+    shelf.used = {CHILD: [Use("c" * 64, True)]}
+    with pytest.raises(Conflict, match="running container"):
+        plan_one(shelf, CHILD, [], force=True)

@@ -12,6 +12,7 @@ from corten.build.ports import BaseImage, DiffResult, Progress
 from corten.distribution.model import Credentials
 from corten.engine.images import credentials as auth
 from corten.engine.images.ground import ImageGround
+from corten.engine.images.names import find
 from corten.engine.images.pull import Puller
 from corten.errors import CortenError, NotFound
 from corten.spec.digest import Digest
@@ -58,16 +59,15 @@ class BaseImages:
 
     def _local(self, name: str, platform: Platform | None) -> ImageRecord | None:
         try:
-            record = self._ground.images.find(name)
+            return find(self._ground.images, name, platform)
         except NotFound:
             return None
-        return record if platform is None or record.config.platform.matches(platform) else None
 
     async def _pulled(self, name: str, platform: Platform | None, progress: Progress) -> ImageRecord:
         reference = Reference.parse(name)
         who = await self._keys(reference.registry)
         await self._puller.pull(reference, platform, who, _Told(progress))
-        return self._ground.images.find(str(reference))
+        return find(self._ground.images, str(reference), platform)
 
 
 class _Told:

@@ -21,6 +21,7 @@ from corten.engine.containers import links, mounts, networking, options, storage
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container, MountPoint
+from corten.engine.images.names import find
 from corten.errors import CortenError, Invalid, NotFound
 from corten.spec.platform import Platform
 from corten.store.images import ImageRecord
@@ -97,15 +98,9 @@ def find_image(ground: Ground, request: Request) -> ImageRecord | None:
     name = str(fields.read(request.config, CONFIG, "Config")["Image"])
     if not name:
         raise Invalid("no image specified in the container config")
-    image = ground.images.find(request.image_id or name)
-    if request.platform:
-        wanted = Platform.parse(request.platform)
-        if not wanted.matches(image.config.platform):
-            raise NotFound(
-                f"image with reference {name} was found but its platform ({image.config.platform}) does not match the "
-                f"specified platform ({wanted})"
-            )
-    return image
+    return find(
+        ground.images, request.image_id or name, Platform.parse(request.platform) if request.platform else None
+    )
 
 
 def _mounts_of(ground: Ground, name: str) -> list[MountPoint]:

@@ -12,6 +12,7 @@ from corten.engine.containers.live import Live, Roster
 from corten.engine.containers.options import Defaults
 from corten.engine.events import Events
 from corten.network.service import Networking
+from corten.spec.platform import Platform
 from corten.store.images import ImageRecord
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Snapshots
@@ -25,6 +26,10 @@ class ImageFinder(Protocol):
 
     def find(self, name: str) -> ImageRecord:
         """By reference, id or the beginning of an id; raises NotFound."""
+        ...
+
+    def find_for(self, name: str, platform: Platform) -> ImageRecord | None:
+        """As ``find``, the image for a platform; None where there is none for it."""
         ...
 
 

@@ -195,11 +195,14 @@ def summary(ground: Ground, live: Live) -> dict[str, Any]:
 def _image_name(ground: Ground, record: Container) -> str:
     """docker: the id once the name means another image."""
     try:
-        return (
-            record.image_name if str(ground.images.find(record.image_name).id) == record.image_id else record.image_id
-        )
+        is_meant = str(ground.images.find(record.image_name).id) == record.image_id
+        if not is_meant:  # it may be that of another platform
+            platform = ground.images.find(record.image_id).config.platform
+            other = ground.images.find_for(record.image_name, platform)
+            is_meant = other is not None and str(other.id) == record.image_id
     except CortenError:
         return record.image_id or record.image_name
+    return record.image_name if is_meant else record.image_id
 
 
 def _command(record: Container) -> str:

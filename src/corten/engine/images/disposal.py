@@ -14,7 +14,7 @@ from corten.api import times
 from corten.api.filters import Filters
 from corten.engine.images import removal, view
 from corten.engine.images.ground import ImageGround
-from corten.engine.images.removal import Operation, Untag
+from corten.engine.images.removal import Delete, HandOver, Operation, Untag
 from corten.engine.images.shelf import ImageShelf
 from corten.errors import Conflict, CortenError, NotFound
 from corten.spec.digest import Digest
@@ -41,6 +41,8 @@ class Disposal:
             for operation in plan:
                 if isinstance(operation, Untag):
                     images.untag(operation.reference)
+                elif isinstance(operation, HandOver):
+                    images.hand_over(operation.image)
                 else:
                     stacks.append(chain_ids(images.get(operation.image).config.diff_ids))
                     images.delete(operation.image)
@@ -49,6 +51,8 @@ class Disposal:
             if isinstance(operation, Untag):
                 gone.append({"Untagged": operation.reference.familiar()})
                 self._ground.publish("untag", operation.image)
+                continue
+            if not isinstance(operation, Delete):
                 continue
             gone.append({"Deleted": str(operation.image)})
             self._ground.publish("delete", operation.image)
@@ -87,11 +91,12 @@ class Disposal:
         return gone, reclaimed
 
     def _is_candidate(self, record: ImageRecord, filters: Filters, until: float | None) -> bool:
-        if self._shelf.uses(record.id):
+        family = (record.id, *(self._shelf.companions(record.id) if record.targets else ()))
+        if any(self._shelf.uses(image) for image in family):
             # docker takes all names but one from an image that a container uses; that helps nobody.
             return False
         has_names = bool(record.references or record.repo_digests)
-        if not has_names and self._shelf.children(record.id):
+        if not has_names and (self._shelf.children(record.id) or self._shelf.holders(record.id)):
             return False
         if until is not None and times.seconds_of(record.config.created) > until:
             return False
@@ -122,14 +127,3 @@ class Disposal:
             if image not in self._ground.images.ids():
                 return  # a digest went with its tag, and with it the image
             self.perform(removal.plan(self._shelf, image, name, force=False, prune=False))
-
-    def content_size(self, record: ImageRecord) -> int:
-        """Bytes of the blobs here that belong to an image: manifest, config, layers."""
-        content = self._ground.content
-        total = content.size(record.id)
-        if record.manifest is not None and content.has(record.manifest.digest):
-            total += record.manifest.size
-        for diff_id in record.config.diff_ids:
-            blob = self._ground.images.layer_blob(diff_id)
-            total += blob.size if blob is not None else 0
-        return total

@@ -63,7 +63,9 @@ class ImageGround:
             labels = {str(key): str(value) for key, value in found.items()}
         self.events.publish("image", action, actor or str(image), {**labels, "name": name or str(image)})
 
-    def give_name(self, image: Digest, reference: Reference, manifest: Digest | None = None) -> None:
-        """Name an image and tell it."""
-        self.images.tag(reference, image, manifest)
+    def give_name(
+        self, image: Digest, reference: Reference, manifest: Digest | None = None, *, target: Digest | None = None
+    ) -> None:
+        """Name an image, or the index ``target`` that holds it, and tell it."""
+        self.images.tag(reference, image, manifest, target=target)
         self.publish("tag", image, name=reference.familiar())

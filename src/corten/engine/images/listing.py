@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from corten.api.filters import Filters
 from corten.api.times import moment, seconds_of
-from corten.engine.images import view
+from corten.engine.images import platforms, view
 from corten.engine.images.patterns import fits
 from corten.spec.digest import Digest
 from corten.spec.image import chain_ids
@@ -32,19 +32,26 @@ class Listing:
     all: bool = False
     shared_size: bool = False
     containers: Mapping[Digest, int] | None = None
+    # Images of other platforms, by the one whose name holds them: they have no rows of their own.
+    families: Mapping[Digest, Sequence[ImageRecord]] = field(default_factory=dict)
 
 
 def rows(records: Sequence[ImageRecord], listing: Listing, find: Find, size_of: Callable[[Digest], int]) -> list[Any]:
     """The rows, newest first.  Raises Invalid for filters, NotFound for images that they name."""
     keeps = _Keeps(listing, find)
     parents = {record.parent for record in records if record.parent}
-    shown = [kept for record in records if (kept := keeps.row(record, has_children=record.id in parents))]
+    under = {record.id for family in listing.families.values() for record in family}
+    tops = [record for record in records if record.id not in under]
+    shown = [kept for record in tops if (kept := keeps.row(record, has_children=record.id in parents))]
     shared = _shared_sizes(records, size_of) if listing.shared_size else {}
     for record, row in shown:
+        family = listing.families.get(record.id, ())
+        if family:
+            platforms.add_up(row, record, family, size_of)
         if listing.shared_size:
             row["SharedSize"] = shared.get(record.id, 0)
         if listing.containers is not None:
-            row["Containers"] = listing.containers.get(record.id, 0)
+            row["Containers"] = sum(listing.containers.get(each.id, 0) for each in (record, *family))
     shown.sort(key=lambda pair: (-seconds_of(pair[0].config.created), str(pair[0].id)))
     return [row for _, row in shown]
 

@@ -1,15 +1,48 @@
 """What the names in image requests mean: the ``repo`` and ``tag`` parameters, what may be tagged, pulled, pushed.
 
-Owns: Docker's rules of combining the two, and its words of refusal.  Pure.
+Owns: Docker's rules of combining the two, which platform of a name is meant, and the words of refusal.  Pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
-from corten.errors import Invalid
+from corten.errors import Invalid, NotFound
 from corten.spec.digest import Digest
+from corten.spec.platform import Platform
 from corten.spec.reference import DEFAULT_TAG, Reference
+from corten.store.images import ImageRecord
+
+
+class Finder(Protocol):
+    """Who knows images by name (store/images.py)."""
+
+    def find(self, name: str, /) -> ImageRecord: ...
+    def find_for(self, name: str, platform: Platform, /) -> ImageRecord | None: ...
+
+
+def find(images: Finder, name: str, platform: Platform | None) -> ImageRecord:
+    """The image of a name, for a platform if one is asked for; raises NotFound in words that make clients pull it."""
+    record = images.find(name)
+    if platform is None:
+        return record
+    found = images.find_for(name, platform)
+    if found is None:
+        has = record.config.platform
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({has}) does not match the specified platform "
+            f"({platform})"
+        )
+    return found
+
+
+def as_given(record: ImageRecord, name: str) -> str:
+    """The name as rules of removal read it: the id where the image was found by the digest of a manifest."""
+    text = name.removeprefix("sha256:")
+    is_known = any(reference.familiar() == name for reference in (*record.references, *record.repo_digests))
+    is_hex = bool(text) and all(letter in "0123456789abcdef" for letter in text)
+    return str(record.id) if is_hex and not is_known and not record.id.hex.startswith(text) else name
 
 
 def to_tag(repository: str, tag: str) -> Reference:

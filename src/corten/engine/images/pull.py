@@ -84,10 +84,12 @@ class _Pull:
         self._tell(pulled, image, before)
 
     def _known(self) -> Digest | None:
+        images, name = self.ground.images, str(self.reference)
         try:
-            return self.ground.images.find(str(self.reference)).id
+            record = images.find_for(name, self.platform) if self.platform is not None else images.find(name)
         except NotFound:
             return None
+        return record.id if record is not None else None
 
     def _have(self, manifest: Manifest, config: bytes) -> Collection[int]:
         """The layers that are snapshots already.  Called once the image was found: the first thing to tell."""

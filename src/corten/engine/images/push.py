@@ -1,17 +1,20 @@
 """Pushing: an image here becomes a name at a registry.
 
 Owns: which names go, the manifest, and the making of compressed layers: each is made once, several at a time, and kept.
-An image that was pulled goes out with the very manifest it came with.  For transfers read distribution/.
+An image that was pulled goes out with the very manifest it came with; an index whole, where it can (wholes.py).
+For transfers read distribution/.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
 from corten.distribution.model import Credentials
+from corten.engine.images import names
 from corten.engine.images.ground import ImageGround, Progress
+from corten.engine.images.wholes import Tell, Whole, WithoutConfig, instead
 from corten.errors import CortenError, NotFound
 from corten.spec import media_types
 from corten.spec.descriptor import Descriptor
@@ -26,6 +29,16 @@ from corten.store.layers.printing import Source
 MOUNT_SOURCES = 3
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A name to push, as whom, and who listens."""
+
+    reference: Reference
+    credentials: Credentials
+    progress: Progress
+    tell: Tell
+
+
 class Pusher:
     """Pushes images."""
 
@@ -35,20 +48,26 @@ class Pusher:
         self._making: dict[Digest, asyncio.Lock] = {}
 
     async def push(
-        self, reference: Reference, platform: Platform | None, credentials: Credentials, progress: Progress
-    ) -> list[dict[str, Any]]:
-        """Offer one tag, or every tag of a repository that is here; what the registry has now."""
+        self,
+        reference: Reference,
+        platform: Platform | None,
+        credentials: Credentials,
+        progress: Progress,
+        tell: Tell,
+    ) -> None:
+        """Offer one tag, or every tag of a repository that is here; ``tell`` hears what the registry has now."""
         progress.message(f"The push refers to repository [{reference.name}]")
-        results = []
         for each, record in self._wanted(reference):
-            has = record.config.platform
-            if platform is not None and not has.matches(platform):
-                raise NotFound(
-                    f"image with reference {each.familiar()} was found but its platform ({has}) does not match the "
-                    f"specified platform ({platform})"
-                )
-            results.append(await self._one(each, record, credentials, progress))
-        return results
+            work = _Work(each, credentials, progress, tell)
+            target = self._ground.images.target_of(str(each))
+            whole = Whole.of(self._ground, each, target) if target is not None else None
+            if platform is not None:
+                found = names.find(self._ground.images, each.familiar(), platform)
+                await self._one(work, found, _manifest_in(whole, found))
+            elif whole is not None:
+                await self._index(work, record, whole)
+            else:
+                await self._one(work, record, record.manifest)
 
     def _wanted(self, reference: Reference) -> list[tuple[Reference, ImageRecord]]:
         records = self._ground.images.all()
@@ -62,27 +81,44 @@ class Pusher:
             raise NotFound(f"tag does not exist: {reference.familiar()}")
         return chosen
 
-    async def _one(
-        self, reference: Reference, record: ImageRecord, credentials: Credentials, progress: Progress
-    ) -> dict[str, Any]:
-        data, manifest = await self._manifest(record)
+    async def _index(self, work: _Work, record: ImageRecord, whole: Whole) -> None:
+        """docker: the index if all of it can be had, else the one image of it that is here, else nothing."""
+        if whole.absent and not await whole.can_go(work.credentials):
+            here = whole.runnable
+            if len(here) != 1:
+                raise whole.explain(work.tell)
+            found = self._ground.images.get(here[0].image) if here[0].image is not None else record
+            work.tell(instead(whole, await self._one(work, found, here[0].descriptor)))
+            return
+        await whole.push(work.credentials, work.progress, self._elsewhere(work.reference, record), work.tell)
+        self._done(work, record.id, whole.descriptor)
+
+    async def _one(self, work: _Work, record: ImageRecord, kept: Descriptor | None) -> Descriptor:
+        """One image, with the manifest ``kept`` if all of that is here; the descriptor of what went."""
+        data, manifest = await self._manifest(record, kept)
+        reference = work.reference
         pushed = await self._ground.distribution.push(
             reference,
             data,
             manifest.media_type,
             [*manifest.layers, manifest.config],
             self._ground.content,
-            credentials=credentials,
-            progress=_WithoutConfig(progress, manifest.config.digest.short),
+            credentials=work.credentials,
+            progress=WithoutConfig(work.progress, manifest.config.digest.short),
             mount_from=self._elsewhere(reference, record),
         )
         described = Descriptor(manifest.media_type, pushed.digest, len(data))
         self._ground.content.write(data)
         self._ground.images.add(record.config.to_bytes(), manifest=described)
-        self._ground.images.record_digest(reference, pushed.digest, record.id)
-        progress.message(f"{reference.tag}: digest: {pushed.digest} size: {len(data)}")
-        self._ground.publish("push", record.id, actor=reference.familiar(), name=reference.familiar_name)
-        return {"Tag": reference.tag, "Digest": str(pushed.digest), "Size": len(data)}
+        self._done(work, record.id, described)
+        return described
+
+    def _done(self, work: _Work, image: Digest, pushed: Descriptor) -> None:
+        reference = work.reference
+        self._ground.images.record_digest(reference, pushed.digest, image)
+        work.progress.message(f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}")
+        self._ground.publish("push", image, actor=reference.familiar(), name=reference.familiar_name)
+        work.tell({"Tag": reference.tag, "Digest": str(pushed.digest), "Size": pushed.size})
 
     def _elsewhere(self, reference: Reference, record: ImageRecord) -> list[str]:
         """Other repositories of the same registry that have some of its layers, those with most first."""
@@ -95,9 +131,9 @@ class Pusher:
                     shared[name.repository] = max(shared[name.repository], count)
         return [repository for repository, _ in shared.most_common(MOUNT_SOURCES)]
 
-    async def _manifest(self, record: ImageRecord) -> tuple[bytes, Manifest]:
+    async def _manifest(self, record: ImageRecord, known: Descriptor | None) -> tuple[bytes, Manifest]:
         """The manifest it came with, if all of it is still here; else one made of its layers."""
-        kept = self._kept(record)
+        kept = self._kept(known)
         if kept is not None:
             return kept
         chains = chain_ids(record.config.diff_ids)
@@ -114,11 +150,11 @@ class Pusher:
         )
         return manifest.to_bytes(), manifest
 
-    def _kept(self, record: ImageRecord) -> tuple[bytes, Manifest] | None:
-        if record.manifest is None:
+    def _kept(self, known: Descriptor | None) -> tuple[bytes, Manifest] | None:
+        if known is None:
             return None
         try:
-            data = self._ground.content.read(record.manifest.digest)
+            data = self._ground.content.read(known.digest)
             manifest = Manifest.parse(data)
         except CortenError:
             return None
@@ -163,16 +199,7 @@ def layer_source(ground: ImageGround, diff_id: Digest, chain: Digest) -> Source:
     return Source(recipe=recipe if recipe.exists() else None, tree=ground.snapshots.upper(str(chain)))
 
 
-class _WithoutConfig:
-    """docker: shows layers only; the config goes up unseen."""
-
-    def __init__(self, progress: Progress, config: str) -> None:
-        self._progress = progress
-        self._config = config
-
-    def update(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
-        if id != self._config:
-            self._progress.update(id, status, current, total)
-
-    def message(self, status: str, id: str | None = None) -> None:
-        self._progress.message(status, id)
+def _manifest_in(whole: Whole | None, record: ImageRecord) -> Descriptor | None:
+    """The manifest of an image as an index has it; else the one that is known of the image."""
+    members = whole.members if whole is not None else ()
+    return next((member.descriptor for member in members if member.image == record.id), record.manifest)

@@ -7,6 +7,8 @@ A *name* given loses that name; the image goes too when it was the last one and 
 takes the image with all its names when they are all of one repository.  Dependent children and running containers
 hold an image for good, stopped containers and further names unless forced.  An untagged parent that nothing else
 needs goes along, quietly.
+
+A name of an index is bound to one image and *holds* those of the other platforms: they go when the last such name goes.
 """
 
 from __future__ import annotations
@@ -43,13 +45,22 @@ class Delete:
     image: Digest
 
 
-Operation = Untag | Delete
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Bind the names of an image to those of other platforms in the same indexes."""
+
+    image: Digest
+
+
+Operation = Untag | Delete | HandOver
 
 
 class Shelf(Protocol):
     """What the plan must know of the images there are."""
 
     def references(self, image: Digest) -> Sequence[Reference]: ...
+    def holders(self, image: Digest) -> Sequence[Reference]: ...
+    def companions(self, image: Digest) -> Sequence[Digest]: ...
     def children(self, image: Digest) -> Sequence[Digest]: ...
     def parent(self, image: Digest) -> Digest | None: ...
     def uses(self, image: Digest) -> Sequence[Use]: ...
@@ -66,11 +77,29 @@ def plan(shelf: Shelf, image: Digest, name: str, *, force: bool, prune: bool) ->
     if is_id_prefix(image, name):
         _by_id(draft, image, force=force)
         _drop(draft, image, force=force, prune=prune, quietly=False)
-        return draft.operations
-    _by_name(draft, image, name, force=force)
-    if not draft.references(image):
-        _drop(draft, image, force=force, prune=prune, quietly=True)
+    else:
+        _by_name(draft, image, name, force=force)
+        if not draft.is_named(image):
+            _drop(draft, image, force=force, prune=prune, quietly=True)
+    for other in shelf.companions(image):
+        if not draft.is_named(other) and _conflict(draft, other, force=force) is None:
+            _drop(draft, other, force=force, prune=prune, quietly=True)
     return draft.operations
+
+
+def plan_one(shelf: Shelf, image: Digest, elsewhere: Sequence[Reference], *, force: bool) -> list[Operation]:
+    """Takes the image of one platform out of its indexes.  Raises Conflict.
+
+    ``elsewhere`` are its names that have no image of another platform to be bound to: digests go, tags must be forced.
+    """
+    draft = _Draft(shelf)
+    hold = _conflict(draft, image, force=force, names_hold=False)
+    if hold is None and any(name.tag for name in elsewhere) and not force:
+        hold = _Hold("image is referenced in multiple repositories")
+    _refuse(hold, image)
+    for reference in elsewhere:
+        draft.untag(image, reference)
+    return [*draft.operations, HandOver(image), Delete(image)]
 
 
 @dataclass(slots=True)
@@ -84,6 +113,11 @@ class _Draft:
         gone = {op.reference for op in self.operations if isinstance(op, Untag)}
         return [reference for reference in self.shelf.references(image) if reference not in gone]
 
+    def is_named(self, image: Digest) -> bool:
+        """By a name of its own, or by one whose index holds it."""
+        gone = {op.reference for op in self.operations if isinstance(op, Untag)}
+        return bool(self.references(image)) or any(name not in gone for name in self.shelf.holders(image))
+
     def children(self, image: Digest) -> list[Digest]:
         gone = {op.image for op in self.operations if isinstance(op, Delete)}
         return [child for child in self.shelf.children(image) if child not in gone]
@@ -94,12 +128,13 @@ class _Draft:
 
 def _by_name(draft: _Draft, image: Digest, name: str, *, force: bool) -> None:
     references = draft.references(image)
-    users = draft.shelf.uses(image)
-    if not force and users and _of_one_name(references):
-        raise Conflict(
-            f'conflict: unable to remove repository reference "{name}" (must force) - container '
-            f"{users[0].container_id[:12]} is using its referenced image {image.short}"
-        )
+    for each in (image, *draft.shelf.companions(image)):
+        users = draft.shelf.uses(each)
+        if not force and users and _of_one_name(references):
+            raise Conflict(
+                f'conflict: unable to remove repository reference "{name}" (must force) - container '
+                f"{users[0].container_id[:12]} is using its referenced image {each.short}"
+            )
     wanted = Reference.parse(name)
     taken = next((item for item in references if item == wanted or _same_digest(item, wanted)), wanted)
     draft.untag(image, taken)
@@ -152,7 +187,7 @@ def _conflict(draft: _Draft, image: Digest, *, force: bool, names_hold: bool = T
         return _Hold(text, is_hard=True, is_use=True)
     if force:
         return None
-    if names_hold and draft.references(image):
+    if names_hold and draft.is_named(image):
         return _Hold("image is referenced in multiple repositories")
     if users:
         return _Hold(f"image is being used by stopped container {users[0].container_id[:12]}", is_use=True)

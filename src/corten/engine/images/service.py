@@ -17,14 +17,13 @@ from corten.engine.images.disposal import Disposal
 from corten.engine.images.ground import ImageGround, Progress
 from corten.engine.images.imports import CommitRequest, Importer, ImportRequest
 from corten.engine.images.load import Loader
+from corten.engine.images.platforms import Platforms
 from corten.engine.images.pull import Puller
 from corten.engine.images.push import Pusher
 from corten.engine.images.save import Saver
 from corten.engine.images.search import Registries
 from corten.engine.images.shelf import ImageShelf
-from corten.errors import NotFound
 from corten.spec.digest import Digest
-from corten.spec.image import chain_ids
 from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.images import ImageRecord
@@ -41,6 +40,7 @@ class ImageService:
     ) -> None:
         self._ground = ground
         self._shelf = shelf
+        self._platforms = Platforms(ground, shelf)
         self._disposal = Disposal(ground, shelf, collect_soon)
         self._puller = puller
         self._pusher = Pusher(ground)
@@ -53,29 +53,29 @@ class ImageService:
 
     def find(self, name: str, platform: Platform | None = None) -> ImageRecord:
         """By name, id or the beginning of an id; raises NotFound in dockerd's words."""
-        record = self._ground.images.find(name)
-        has = record.config.platform
-        if platform is not None and not has.matches(platform):
-            raise NotFound(
-                f"image with reference {name} was found but its platform ({has}) does not match the specified "
-                f"platform ({platform})"
-            )
-        return record
+        return names.find(self._ground.images, name, platform)
 
     def list(
         self, filters: Filters, *, all: bool = False, shared_size: bool = False, manifests: bool = False
     ) -> list[dict[str, Any]]:
         """A row for each image that the filters keep, newest first."""
-        wanted = listing.Listing(filters, all, shared_size)
-        rows = listing.rows(self._ground.images.all(), wanted, self.find, self._shelf.size_of)
-        for row in rows if manifests else ():
-            row["Manifests"] = self._manifests(self._ground.images.get(Digest.parse(row["Id"])))
+        records = self._ground.images.all()
+        wanted = listing.Listing(filters, all, shared_size, families=self._platforms.families(records))
+        rows = listing.rows(records, wanted, self.find, self._shelf.size_of)
+        known = {str(record.id): record for record in records}
+        for row in rows:
+            if described := self._platforms.descriptor(known[row["Id"]], None):
+                row["Descriptor"] = described.to_json()
+            if manifests:
+                row["Manifests"] = self._platforms.manifests(known[row["Id"]])
         return rows
 
     def usage(self) -> Sequence[dict[str, Any]]:
         """Every top image with its shared size and its number of containers."""
-        wanted = listing.Listing(Filters(), shared_size=True, containers=self._shelf.container_counts())
-        return listing.rows(self._ground.images.all(), wanted, self.find, self._shelf.size_of)
+        records = self._ground.images.all()
+        counts, families = self._shelf.container_counts(), self._platforms.families(records)
+        wanted = listing.Listing(Filters(), shared_size=True, containers=counts, families=families)
+        return listing.rows(records, wanted, self.find, self._shelf.size_of)
 
     def layers_size(self) -> int:
         """Bytes of all layers of all images, each once."""
@@ -83,13 +83,16 @@ class ImageService:
 
     def inspect(self, name: str, *, manifests: bool = False, platform: Platform | None = None) -> dict[str, Any]:
         """All about one image."""
-        record = self.find(name, platform)
+        record, target = self.find(name, platform), self._ground.images.target_of(name)
         tagged = rfc3339(record.last_tagged) if record.last_tagged else ZERO
-        body = view.inspect(record, self._driver_data(record), tagged)
-        if record.manifest is not None:
-            body["Descriptor"] = record.manifest.to_json()
+        held_by = () if record.references or record.repo_digests else self._shelf.holders(record.id)
+        body = view.inspect(record, self._driver_data(record), tagged, held_by)
+        # docker: for one platform that one's manifest.
+        described = record.manifest if platform is not None else self._platforms.descriptor(record, target)
+        if described is not None:
+            body["Descriptor"] = described.to_json()
         if manifests:
-            body["Manifests"] = self._manifests(record)
+            body["Manifests"] = self._platforms.manifests(record, target)
         return body
 
     def history(self, name: str, *, platform: Platform | None = None) -> Sequence[dict[str, Any]]:
@@ -102,14 +105,30 @@ class ImageService:
     def tag(self, name: str, repository: str, tag: str) -> None:
         """Give an image one more name, taken from whichever had it."""
         reference = names.to_tag(repository, tag)
-        self._ground.give_name(self.find(name).id, reference)
+        images = self._ground.images
+        self._ground.give_name(self.find(name).id, reference, target=images.target_of(name))
 
     def remove(
-        self, name: str, *, force: bool = False, prune: bool = True, platform: Platform | None = None
+        self, name: str, *, force: bool = False, prune: bool = True, platforms: Sequence[Platform] = ()
     ) -> Sequence[dict[str, str]]:
-        """Take a name away, and the image with its last; what went, in order."""
-        record = self.find(name, platform)
-        return self._disposal.perform(removal.plan(self._shelf, record.id, name, force=force, prune=prune))
+        """Take a name away, and the image with its last; or only some platforms' images.  What went, in order."""
+        gone: list[dict[str, str]] = []
+        for platform in platforms:
+            gone += self._remove_one(self.find(name, platform), name, force=force, prune=prune)
+        return gone if platforms else self._remove(self.find(name), name, force=force, prune=prune)
+
+    def _remove(self, record: ImageRecord, name: str, *, force: bool, prune: bool) -> Sequence[dict[str, str]]:
+        plan = removal.plan(self._shelf, record.id, names.as_given(record, name), force=force, prune=prune)
+        return self._disposal.perform(plan)
+
+    def _remove_one(self, record: ImageRecord, name: str, *, force: bool, prune: bool) -> Sequence[dict[str, str]]:
+        """The image of one platform; with the last goes the name."""
+        images = self._ground.images
+        target = images.target_of(name)
+        if target is None or not images.indexes.images(target) - {record.id}:
+            return self._remove(record, name, force=force, prune=prune)
+        alone = images.names_alone(record.id)
+        return self._disposal.perform(removal.plan_one(self._shelf, record.id, alone, force=force))
 
     def prune(self, filters: Filters) -> tuple[Sequence[dict[str, str]], int]:
         """Remove what is unused; what went, and the bytes."""
@@ -140,10 +159,15 @@ class ImageService:
         return names.to_push(name, tag)
 
     async def push(
-        self, reference: Reference, platform: Platform | None, credentials: Mapping[str, Any], progress: Progress
-    ) -> Sequence[dict[str, Any]]:
-        """Offer a tag, or all tags of a repository; what the registry has now."""
-        return await self._pusher.push(reference, platform, auth.parse(credentials), progress)
+        self,
+        reference: Reference,
+        platform: Platform | None,
+        credentials: Mapping[str, Any],
+        progress: Progress,
+        tell: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Offer a tag, or all tags of a repository; ``tell`` hears what the registry has now."""
+        await self._pusher.push(reference, platform, auth.parse(credentials), progress, tell)
 
     def import_request(
         self, source: str, repository: str, tag: str, message: str, changes: Sequence[str], platform: Platform | None
@@ -212,11 +236,3 @@ class ImageService:
         if lowers:
             data["LowerDir"] = ":".join(str(path) for path in lowers)
         return {"Name": DRIVER_NAME, "Data": data}
-
-    def _manifests(self, record: ImageRecord) -> Sequence[dict[str, Any]]:
-        """The one manifest of an image that has one; images built here have none until they are pushed."""
-        if record.manifest is None:
-            return []
-        unpacked = sum(self._shelf.size_of(chain) for chain in chain_ids(record.config.diff_ids))
-        users = [use.container_id for use in self._shelf.uses(record.id)]
-        return [view.manifest(record, record.manifest, self._disposal.content_size(record), unpacked, users)]

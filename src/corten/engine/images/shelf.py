@@ -43,6 +43,16 @@ class ImageShelf:
         record = self._images.get(image)
         return (*record.references, *record.repo_digests)
 
+    def holders(self, image: Digest) -> Sequence[Reference]:
+        """Names of other images whose index holds this one."""
+        return self._images.holders(image)
+
+    def companions(self, image: Digest) -> Sequence[Digest]:
+        """The other images that the indexes of its names hold."""
+        indexes = self._images.indexes
+        found = {other for target in self._images.get(image).targets for other in indexes.images(target)}
+        return sorted(found - {image}, key=str)
+
     def children(self, image: Digest) -> Sequence[Digest]:
         """The images built from it."""
         return [record if isinstance(record, Digest) else record.id for record in self._images.children(image)]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from corten.api.times import seconds_of
-from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
 from corten.spec.image import chain_ids
+from corten.spec.platform import Platform
+from corten.spec.reference import Reference
 from corten.store.images import ImageRecord
 
 UNKNOWN = -1
@@ -62,15 +63,17 @@ def summary(record: ImageRecord, *, shared: int = UNKNOWN, containers: int = UNK
     }
 
 
-def inspect(record: ImageRecord, driver: Mapping[str, Any], last_tagged: str) -> dict[str, Any]:
-    """All about one image."""
+def inspect(
+    record: ImageRecord, driver: Mapping[str, Any], last_tagged: str, held_by: Sequence[Reference] = ()
+) -> dict[str, Any]:
+    """All about one image; ``held_by`` are the names of its index, where it has none of its own."""
     body = record.config.body
     history = record.config.history
     comment = body.get("comment") or (history[-1].get("comment") if history else "") or ""
     view: dict[str, Any] = {
         "Id": str(record.id),
-        "RepoTags": tags_of(record),
-        "RepoDigests": digests_of(record),
+        "RepoTags": tags_of(record) or [name.familiar() for name in held_by if name.tag],
+        "RepoDigests": digests_of(record) or [name.familiar() for name in held_by if name.digest],
         "Parent": str(record.parent) if record.parent else "",
         "Comment": comment,
         "DockerVersion": body.get("docker_version", ""),
@@ -124,19 +127,6 @@ def history(
     return rows
 
 
-def manifest(
-    record: ImageRecord, descriptor: Descriptor, content: int, unpacked: int, containers: Sequence[str]
-) -> dict[str, Any]:
-    """A row of ``Manifests``."""
-    return {
-        "ID": str(descriptor.digest),
-        "Descriptor": descriptor.to_json(),
-        "Available": True,
-        "Size": {"Content": content, "Total": content + unpacked},
-        "Kind": "image",
-        "ImageData": {
-            "Platform": record.config.platform.to_json(),
-            "Containers": list(containers),
-            "Size": {"Unpacked": unpacked},
-        },
-    }
+def image_data(platform: Platform, containers: Sequence[str], unpacked: int) -> dict[str, Any]:
+    """``ImageData`` of a row of ``Manifests``."""
+    return {"Platform": platform.to_json(), "Containers": list(containers), "Size": {"Unpacked": unpacked}}

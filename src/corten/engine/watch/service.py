@@ -21,6 +21,7 @@ from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.service import ContainerService
 from corten.engine.images.ground import ImageGround
+from corten.engine.images.names import find
 from corten.engine.images.pull import Puller
 from corten.engine.watch import decision, notice
 from corten.engine.watch.credentials import Wallet
@@ -220,7 +221,7 @@ class WatchService:
         image = self._image(live)
         platform = image.config.platform if image else None
         await self._puller.pull(exact, platform, self._wallet.lookup(reference.registry), Silent())
-        return self._images.images.find(str(exact))
+        return find(self._images.images, str(exact), platform)
 
     def _image(self, live: Live) -> ImageRecord | None:
         try:
@@ -231,7 +232,10 @@ class WatchService:
     def _known(self, live: Live, reference: Reference) -> list[Digest]:
         """The digests under which the followed repository has the container's image."""
         image = self._image(live)
-        names = image.repo_digests if image else ()
+        if image is None:
+            return []
+        # The image of another platform than this host's is known by its index.
+        names = (*image.repo_digests, *self._images.images.holders(image.id))
         return [item.digest for item in names if item.name == reference.name and item.digest is not None]
 
     def _sharers(self, live: Live) -> list[str]:

@@ -99,13 +99,11 @@ async def image_remove(request: web.Request) -> web.Response:
     if not name.strip():
         raise Invalid("image name cannot be blank")
     platforms = query.platforms(request) if since(request, 50) else ()
-    if len(platforms) > 1:
-        raise Invalid("multiple platforms are not supported")
     gone = engine(request).images.remove(
         name,
         force=flag(request, "force"),
         prune=not flag(request, "noprune"),
-        platform=platforms[0] if platforms else None,
+        platforms=platforms,
     )
     return reply(gone)
 
@@ -212,9 +210,10 @@ async def image_push(request: web.Request) -> web.StreamResponse:
     credentials = query.header(request, "X-Registry-Auth")
 
     async def job(pipe: lines.Pipe) -> None:
-        reporter = progress.ProgressLines(pipe.write)
-        for result in await images.push(wanted, platform, credentials, reporter):
+        def tell(result: dict[str, Any]) -> None:
             pipe.write(progress.encode({"progressDetail": {}, "aux": result}))
+
+        await images.push(wanted, platform, credentials, progress.ProgressLines(pipe.write), tell)
 
     return await lines.answer(request, job)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from corten.cli import platforms, reference
 from corten.cli.command import Call, Command
@@ -33,9 +34,34 @@ def run(call: Call) -> None:
     response = call.session.request(
         "POST", paths.image(repository, "/push"), query, b"", {"X-Registry-Auth": known.header()}
     )
-    progress.follow(response.objects(), None if quiet else sys.stdout)
+    notes: list[str] = []
+    try:
+        progress.follow(
+            response.objects(), None if quiet else sys.stdout, lambda message: notes.append(note(message["aux"]))
+        )
+    finally:
+        if not quiet:
+            sys.stderr.write("".join(f"\n{text}\n" for text in notes if text))
     if quiet:
         print(f"{reference.with_registry(repository)}{':' + tag if tag else ''}")
+
+
+def note(aux: Any) -> str:
+    """What people should know of a push of several platforms."""
+    if not isinstance(aux, dict):
+        return ""
+    if aux.get("manifestPushedInsteadOfIndex"):
+        index, chosen = aux.get("originalIndex") or {}, aux.get("selectedManifest") or {}
+        return (
+            "Not everything of the multi-platform image is here: only the image of one platform was pushed.\n"
+            f"{index.get('digest')} -> {chosen.get('digest')}"
+        )
+    if aux.get("contentMissing"):
+        return (
+            "The name stands for a multi-platform image, of which some parts are neither here nor in the repository.\n"
+            "Pull the missing ones (corten pull --platform), or push one only with --platform."
+        )
+    return ""
 
 
 COMMAND = Command(

@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 
 from corten.errors import Conflict
+from corten.kernel.ext4 import is_good_ground
 from corten.store.db import Database
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Kind, Mount, Staged, Usage
@@ -33,7 +34,7 @@ class OverlaySnapshots(Driver):
 
     def __init__(self, database: Database, layout: Layout) -> None:
         super().__init__(database, layout)
-        self._spares = Spares(self._records.new_id, self._lay)
+        self._spares = Spares(self._records.new_id, self._lay, self._is_good)
 
     def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> None:
         """Make an active snapshot on ``parent``."""
@@ -116,3 +117,6 @@ class OverlaySnapshots(Driver):
         os.mkdir(root / "work", 0o700)
         os.mkdir(root / "fs", 0o755)
         os.chmod(root / "fs", 0o755)
+
+    def _is_good(self, number: int) -> bool:
+        return is_good_ground(self._records.directory(number))

@@ -69,7 +69,7 @@ class Platforms:
             "Available": self._ground.images.indexes.has(member),
             "Kind": "unknown",
         }
-        content = self.content_size(descriptor.digest)
+        content = self.content_size(descriptor.digest) if row["Available"] else 0
         unpacked = 0
         if descriptor.annotations.get(REFERENCE_TYPE) == ATTESTATION:
             row["Kind"] = "attestation"

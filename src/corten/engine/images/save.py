@@ -31,13 +31,16 @@ class Saver:
         """Put the named images into one archive; raises NotFound before the first byte."""
         if not names:
             raise Invalid("no images specified")
-        chosen: dict[Digest, tuple[ImageRecord, list[Reference]]] = {}
+        chosen: dict[tuple[Digest, Digest | None], tuple[ImageRecord, list[Reference]]] = {}
         for name in names:
             for record, reference in self._meant(name, find, platform):
-                _, references = chosen.setdefault(record.id, (record, []))
+                # docker: all platforms that are here, unless one is asked for.
+                is_whole = platform is None and reference is not None
+                index = self._ground.images.target_of(str(reference)) if is_whole else None
+                _, references = chosen.setdefault((record.id, index), (record, []))
                 if reference is not None and reference not in references:
                     references.append(reference)
-        saved = [archives.Saved(record, references) for record, references in chosen.values()]
+        saved = [archives.Saved(record, references, index) for (_, index), (record, references) in chosen.items()]
         async for piece in self._archives.stream(saved):
             await send(piece)
         for item in saved:

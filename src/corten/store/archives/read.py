@@ -1,7 +1,7 @@
 """The images in an archive: Docker's form (manifest.json) if it is there, else an OCI layout (index.json).
 
 Owns: both forms' JSON.  What the archive says is checked where it is used: configs and manifests here, layers by their
-diff IDs when they are unpacked (load.py).
+diff IDs when they are unpacked (load.py).  An index is several images, one a platform, which keep its documents.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,44 @@ MAX_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """How an index lists an image: the documents, and the blobs that are to be kept for them."""
+
+    index: bytes
+    manifest: bytes
+    blobs: tuple[tuple[Digest, Extent], ...]
+    is_last: bool  # of this index: then it can be named
+
+    def to_json(self) -> dict[str, Any]:
+        """For the pipe from a worker."""
+        return {
+            "index": base64.b64encode(self.index).decode(),
+            "manifest": base64.b64encode(self.manifest).decode(),
+            "blobs": [[str(digest), blob.path, blob.offset, blob.size] for digest, blob in self.blobs],
+            "is_last": self.is_last,
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Listed:
+        """From the pipe."""
+        return cls(
+            index=base64.b64decode(body["index"]),
+            manifest=base64.b64decode(body["manifest"]),
+            blobs=tuple(
+                (Digest.parse(digest), Extent(path, offset, size)) for digest, path, offset, size in body["blobs"]
+            ),
+            is_last=body["is_last"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedImage:
     """An image in an archive."""
 
     config: bytes
     layers: tuple[Extent, ...]
     references: tuple[Reference, ...]
+    listed: Listed | None = None
 
     @property
     def diff_ids(self) -> tuple[Digest, ...]:
@@ -46,6 +78,7 @@ class ArchivedImage:
             "config": base64.b64encode(self.config).decode(),
             "layers": [[layer.path, layer.offset, layer.size] for layer in self.layers],
             "references": [str(reference) for reference in self.references],
+            "listed": self.listed.to_json() if self.listed else None,
         }
 
     @classmethod
@@ -55,13 +88,14 @@ class ArchivedImage:
             config=base64.b64decode(body["config"]),
             layers=tuple(Extent(path, offset, size) for path, offset, size in body["layers"]),
             references=tuple(Reference.parse(text) for text in body["references"]),
+            listed=Listed.from_json(body["listed"]) if body["listed"] else None,
         )
 
 
 def read_archive(path: Path, scratch: Path, platform: Platform | None = None) -> list[ArchivedImage]:
     """The images in the archive at ``path``, in its order.  ``scratch`` must live as long as the extents are used."""
     table = Table.of(path, scratch)
-    if table.has("manifest.json"):
+    if table.has("manifest.json") and not _has_index(table):
         images = list(_docker(table))
         if platform is not None:
             images = [image for image in images if ImageConfig.parse(image.config).platform.matches(platform)]
@@ -99,6 +133,11 @@ def _layout(table: Table, platform: Platform | None) -> Iterator[ArchivedImage]:
         name = descriptor.annotations.get(ANNOTATION_IMAGE_NAME) or descriptor.annotations.get(ANNOTATION_REF_NAME, "")
         groups.setdefault(name if _reference(name) else f"{name}#{number}", []).append(descriptor)
     for name, descriptors in groups.items():
+        if len(descriptors) == 1 and media_types.is_index(descriptors[0].media_type):
+            whole = _whole(table, descriptors[0], platform, _reference(name))
+            if whole is not None:
+                yield from whole
+                continue
         manifest = _choose(table, descriptors, platform, MAX_DEPTH)
         if manifest is None:
             raise Invalid(f"the archive has no image for platform {platform or host()}")
@@ -108,6 +147,61 @@ def _layout(table: Table, platform: Platform | None) -> Iterator[ArchivedImage]:
             layers=tuple(table.extent(_name(layer)) for layer in manifest.layers),
             references=(reference,) if reference else (),
         )
+
+
+def _has_index(table: Table) -> bool:
+    """Does the archive hold an image for several platforms?  docker names only one of them in manifest.json."""
+    if not table.has("index.json"):
+        return False
+    return any(media_types.is_index(item.media_type) for item in Index.parse(table.read("index.json")).manifests)
+
+
+def _whole(
+    table: Table, descriptor: Descriptor, platform: Platform | None, reference: Reference | None
+) -> list[ArchivedImage] | None:
+    """What the archive has of an index: every platform, or one; None where its manifests are indexes again."""
+    data = _blob(table, descriptor)
+    listed = [item for item in Index.parse(data).manifests if table.has(_name(item))]
+    if any(media_types.is_index(item.media_type) for item in listed):
+        return None
+    real = [item for item in listed if item.platform is None or item.platform.os != "unknown"]
+    extra = tuple(blob for item in listed if item not in real for blob in _blobs_of(table, item))
+    found = [image for item in real if (image := _of_index(table, data, item, extra)) is not None]
+    if platform is not None:
+        position = best([ImageConfig.parse(image.config).platform for image in found], platform)
+        found = found[position : position + 1] if position is not None else []
+    if not found:
+        raise Invalid(f"the archive has no image for platform {platform or host()}")
+    references = (reference,) if reference else ()
+    return [*found[:-1], *(_last(image, references) for image in found[-1:])]
+
+
+def _last(image: ArchivedImage, references: tuple[Reference, ...]) -> ArchivedImage:
+    """The image with which its index is complete, and gets its names."""
+    listed = replace(image.listed, is_last=True) if image.listed is not None else None
+    return replace(image, references=references, listed=listed)
+
+
+def _of_index(
+    table: Table, index: bytes, descriptor: Descriptor, extra: tuple[tuple[Digest, Extent], ...]
+) -> ArchivedImage | None:
+    """The image of a manifest in an index; None if the archive has not all of it."""
+    data = _blob(table, descriptor)
+    manifest = Manifest.parse(data)
+    if not all(table.has(_name(blob)) for blob in (manifest.config, *manifest.layers)):
+        return None
+    layers = tuple(table.extent(_name(layer)) for layer in manifest.layers)
+    kept = tuple(zip((layer.digest for layer in manifest.layers), layers, strict=True))
+    return ArchivedImage(_blob(table, manifest.config), layers, (), Listed(index, data, (*kept, *extra), False))
+
+
+def _blobs_of(table: Table, descriptor: Descriptor) -> list[tuple[Digest, Extent]]:
+    """A manifest that is no image (an attestation) with all it names; nothing if the archive has not all of it."""
+    manifest = Manifest.parse(_blob(table, descriptor))
+    blobs = (descriptor, manifest.config, *manifest.layers)
+    if not all(table.has(_name(blob)) for blob in blobs):
+        return []
+    return [(blob.digest, table.extent(_name(blob))) for blob in blobs]
 
 
 def _choose(table: Table, descriptors: list[Descriptor], platform: Platform | None, depth: int) -> Manifest | None:

@@ -15,7 +15,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Saved:
 
     record: ImageRecord
     references: Sequence[Reference] = ()
+    index: Digest | None = None  # what the names name, where that is more than the one image
 
 
 class Saver:
@@ -94,11 +95,15 @@ class Saver:
         repositories: dict[str, dict[str, str]] = {}
         for saved in images:
             config = saved.record.config
-            layers = await self._layers(config, blobs)
-            described_config = _blob(blobs, config.to_bytes(), media_types.OCI_CONFIG)
-            manifest = self._kept(saved.record, layers) or Manifest(described_config, tuple(layers)).to_bytes()
-            described = _blob(blobs, manifest, Manifest.parse(manifest).media_type)
-            index += _named(described, config, saved.references)
+            whole = await self._whole(saved, blobs) if saved.index is not None else None
+            layers = whole[1] if whole is not None else await self._layers(config, blobs)
+            if whole is not None:
+                index += _named(whole[0], saved.references)
+            else:
+                described_config = _blob(blobs, config.to_bytes(), media_types.OCI_CONFIG)
+                manifest = self._kept(saved.record, layers) or Manifest(described_config, tuple(layers)).to_bytes()
+                described = _blob(blobs, manifest, Manifest.parse(manifest).media_type)
+                index += _named(replace(described, platform=config.platform), saved.references)
             legacy.append(_legacy(saved, layers))
             for reference in saved.references:
                 if reference.tag and layers:
@@ -134,6 +139,40 @@ class Saver:
             found.append(Descriptor(media_types.OCI_LAYER, diff_id, blobs[diff_id].size))
         return found
 
+    async def _whole(self, saved: Saved, blobs: dict[Digest, Member]) -> tuple[Descriptor, Sequence[Descriptor]] | None:
+        """The index with all that is here of it, and the layers of the image itself; None if even that is not whole."""
+        assert saved.index is not None
+        indexes = self._images.indexes
+        described, layers = indexes.descriptor(saved.index), None
+        members = [member for member in indexes.members(saved.index) if indexes.has(member)]
+        parts: dict[Digest, Member] = {}
+        for member in members:
+            data = self._content.read(member.descriptor.digest)
+            manifest = Manifest.parse(data)
+            diff_ids = self._images.get(member.image).config.diff_ids if member.image is not None else ()
+            if await self._parts(manifest, diff_ids, parts):
+                _blob(parts, data, member.descriptor.media_type)
+                layers = manifest.layers if member.image == saved.record.id else layers
+        if described is None or layers is None:
+            return None
+        blobs |= parts
+        _blob(blobs, self._content.read(saved.index), described.media_type)
+        return described, layers
+
+    async def _parts(self, manifest: Manifest, diff_ids: Sequence[Digest], parts: dict[Digest, Member]) -> bool:
+        """Members for the very blobs that a manifest names; False if one is not here and cannot be printed."""
+        found: dict[Digest, Member] = {}
+        for position, blob in enumerate((manifest.config, *manifest.layers), -1):
+            if self._content.has(blob.digest):
+                found[blob.digest] = Member(_name(blob.digest), blob.size, path=self._content.path(blob.digest))
+            elif position >= 0 and blob.digest == (diff_ids[position] if position < len(diff_ids) else None):
+                source = self.source(blob.digest, chain_ids(diff_ids)[position])
+                found[blob.digest] = Member(_name(blob.digest), blob.size, source=source, expected=blob.digest)
+            else:
+                return False
+        parts |= found
+        return True
+
     def source(self, diff_id: Digest, chain: Digest) -> Source:
         """Where the layer's bytes can be had: its recipe and files, or the files alone."""
         recipe = self._layout.recipes / diff_id.hex
@@ -148,21 +187,12 @@ class Saver:
         return data if digests == [layer.digest for layer in layers] else None
 
 
-def _named(described: Descriptor, config: ImageConfig, references: Sequence[Reference]) -> list[Descriptor]:
+def _named(plain: Descriptor, references: Sequence[Reference]) -> list[Descriptor]:
     """An entry of the index for each name; one without a name if there is none."""
-    plain = Descriptor(described.media_type, described.digest, described.size, config.platform)
-    if not references:
-        return [plain]
-    return [
-        Descriptor(
-            plain.media_type,
-            plain.digest,
-            plain.size,
-            plain.platform,
-            {ANNOTATION_IMAGE_NAME: str(reference), ANNOTATION_REF_NAME: reference.tag or ""},
-        )
-        for reference in references
+    names = [
+        {ANNOTATION_IMAGE_NAME: str(reference), ANNOTATION_REF_NAME: reference.tag or ""} for reference in references
     ]
+    return [replace(plain, annotations=name) for name in names] or [plain]
 
 
 def _legacy(saved: Saved, layers: Sequence[Descriptor]) -> dict[str, Any]:

@@ -1,19 +1,21 @@
 """The hard work of a start, in a process of its own: open streams, parse, plan, make groups, fork init, report.
 
-A creator is a child of the shim and lives for milliseconds; at its end it hands the shim everything that lives on, the
-*estate*: descriptors by name and a few facts.  What it touches is not kept for the life of the container, as it would
-be in the shim.  Init is forked with CLONE_PARENT: it is the shim's child, not ours.
+A creator is a child of the shim and seldom lives for long; it hands the shim everything that lives on, the *estate*:
+descriptors by name and a few facts.  What it touches is not kept for the life of the container, as it would be in the
+shim.  Init is forked with CLONE_PARENT: it is the shim's child, not ours.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from corten.errors import CortenError
@@ -25,19 +27,38 @@ from corten.runtime.protocol import FDS, LATER_FDS, NETWORK_FDS, VERSION, StepFa
 from corten.runtime.stdio import make_pipes
 from corten.spec.runtime import Spec
 
+_NEXT_LIFE_SECONDS = 0.5
+"""Containers that end so soon after their start are started many at a time."""
+
 
 def main(
-    requests: socket.socket, shim: socket.socket, hierarchies: Hierarchies, early: spawn.Child | None = None
+    requests: socket.socket,
+    shim: socket.socket,
+    hierarchies: Hierarchies,
+    rehearse: Callable[[], None],
+    early: spawn.Child | None = None,
 ) -> NoReturn:
-    """Wait for one request, do it, end.  If nobody ever asks, the sockets' ends are the shim's end too.
+    """Wait for a request and do it; again for as long as the shim's containers end soon after they have been started.
 
-    ``early`` is an init that waits already.
+    If nobody ever asks, the sockets' ends are the shim's end too.  ``early`` is an init that waits already.
     """
-    message = wire.receive(requests)
-    requests.close()
+    process.set_parent_death_signal(signal.SIGKILL)  # what we make would be nobody's child
+    asked: socket.socket | None = requests
+    while asked and _create(asked, shim, hierarchies, early):
+        process.close_all_but({shim.fileno()})
+        gc.collect()
+        if asked := _next_life(shim):
+            early = cradle.fill(hierarchies, rehearse)
+    os._exit(0)
+
+
+def _create(requests: socket.socket, shim: socket.socket, hierarchies: Hierarchies, early: spawn.Child | None) -> bool:
+    """One creation; whether the shim has a container now."""
+    with requests:
+        message = wire.receive(requests)
     if message is None:
-        os._exit(0)
-    with socket.socket(fileno=message.take()) as daemon:
+        return False
+    with message, socket.socket(fileno=message.take()) as daemon:
         creation = _Creation(Bundle(str(message.body["bundle"])), hierarchies, early)
         try:
             creation.run(message, daemon, shim)
@@ -48,7 +69,17 @@ def main(
             creation.undo()
             with contextlib.suppress(OSError):
                 wire.send(daemon, {"event": "failed", **report.to_json()})
-    os._exit(0)
+            return False
+        creation.let_go()
+    return True
+
+
+def _next_life(shim: socket.socket) -> socket.socket | None:
+    """Where the next request comes from, if the container ends soon: then nothing need be forked for the next."""
+    if not select.select([shim], [], [], _NEXT_LIFE_SECONDS)[0]:
+        return None
+    message = wire.receive(shim)
+    return socket.socket(fileno=message.take()) if message else None
 
 
 WAKING = frozenset({"daemon", "listener", "channel", "pidfd", "stdout", "stderr", "master", "oom"})
@@ -125,7 +156,8 @@ class _Creation:
         self, shim: socket.socket, options: dict[str, Any], state: dict[str, Any], spec: Spec, rest: dict[str, Any]
     ) -> None:
         """A shim that expects no client sleeps until one of the first descriptors has something to say: shim.sleep."""
-        self.estate.pop("netlink", None)
+        if "netlink" in self.estate:
+            os.close(self.estate.pop("netlink"))
         names = sorted(self.estate, key=lambda name: name not in WAKING)
         is_watched = bool(options.get("expect_client", True) or rest["clients"])
         body = {
@@ -230,6 +262,14 @@ class _Creation:
             width = int(options.get("width") or spec.process.width)
             if height and width:
                 tty.set_size(master_fd, height, width)
+
+    def let_go(self) -> None:
+        """Close what the shim has now: a lock, a listener or a stream would outlive it here."""
+        if self.child and self.child.channel:
+            self.child.channel.detach()
+        self.estate.pop("daemon")
+        for fd in self.estate.values():
+            os.close(fd)
 
     def undo(self) -> None:
         """Leave nothing behind."""

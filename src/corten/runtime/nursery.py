@@ -3,7 +3,7 @@
 Forking a process and touching its pages for the first time costs as much as all the work it does afterwards (a page
 that is first written after a fork is copied, and Python writes to what it only reads).  So the zygote keeps one shim
 forked, that waits, its creator, that has rehearsed its work, and an init (cradle.py).  A burst of starts finds them
-gone and forks on the spot.
+gone and forks on the spot; from then on it is served by those whose containers have ended (shim.py: Shim.next_life).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 
 from corten.kernel import wire
-from corten.runtime import cradle, creator, shim
+from corten.runtime import cradle, creator, lives, spawn
 from corten.runtime.cgroup import Hierarchies
 
 
@@ -25,12 +25,12 @@ class Nursery:
         self._daemon = daemon
         self._hierarchies = hierarchies
         self._rehearse = rehearse
-        self._is_empty = True
+        self._is_wanted = True
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nobody waits."""
-        return self._is_empty
+    def is_wanted(self) -> bool:
+        """Whether the daemon would have one more wait."""
+        return self._is_wanted
 
     def fill(self) -> None:
         """Fork a shim that waits; the daemon gets its socket, so that the next request need not pass through us.
@@ -39,11 +39,11 @@ class Nursery:
         """
         with self._fork(rehearsing=True) as waiting, contextlib.suppress(OSError):
             wire.send(self._daemon, {"event": "waiting"}, [waiting.fileno()])
-        self._is_empty = False
+        self._is_wanted = False
 
-    def taken(self) -> None:
-        """The daemon has made use of the one that waited."""
-        self._is_empty = True
+    def want(self) -> None:
+        """The daemon has made use of those that waited."""
+        self._is_wanted = True
 
     def spawn(self, message: wire.Message) -> None:
         """Give a request to a new one."""
@@ -65,13 +65,13 @@ class Nursery:
     def _begin(self, requests: socket.socket, *, rehearsing: bool) -> None:
         """In the new process: a creator for it, then its own life."""
         to_creator, to_shim = wire.pair()
-        if os.fork() == 0:
+        if (pid := os.fork()) == 0:
             to_creator.close()
             early = None
             if rehearsing:
                 early = cradle.fill(self._hierarchies, self._rehearse)
                 self._rehearse()
-            creator.main(requests, to_shim, self._hierarchies, early)
+            creator.main(requests, to_shim, self._hierarchies, self._rehearse, early)
         requests.close()
         to_shim.close()
-        shim.main(to_creator, self._hierarchies)
+        lives.main(spawn.Child(pid, -1, to_creator), self._hierarchies)

@@ -2,7 +2,7 @@
 
     daemon -> zygote   {"op": "spawn", "bundle": path, "cgroup_parent": path, "clients": […], "connect": bool,
                         "start": n or 0}             + the shim's end of a task connection, and a stream for each client
-                       {"op": "taken"}                              a spawn has gone to the shim that waited, see below
+                       {"op": "fill"}                               have one more shim wait, see below
                        {"op": "errand", "kind": …, …}                           + the errand's end of a reply socket
     zygote -> daemon   {"event": "waiting"}               + a socket that takes one spawn, as the zygote would
     shim -> daemon     {"event": "network"}                                     + netns, netlink; only if "connect"
@@ -10,6 +10,7 @@
                        {"event": "failed", "step", "errno", "message"}          instead of created
                        {"event": "exited", "exec_id": id or null, …exit record}
                        {"event": "oom"}
+                       {"event": "waiting"}                         the last word: as the zygote's, + such a socket
                        {"id": n, …result} or {"id": n, "error": {"step", "errno", "message"}}
     daemon -> shim     {"id": n, "op": see shim_service.py, …}
 

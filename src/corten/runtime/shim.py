@@ -11,16 +11,12 @@ assembled and mounts planned by its short-lived children, and until something ha
 from __future__ import annotations
 
 import contextlib
-import gc
-import json
 import os
-import select
 import signal
 import socket
 import time
-import traceback
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from corten.kernel import process, wire
 from corten.runtime import spawn
@@ -53,44 +49,21 @@ class Running:
     note: Any = None  # the daemon's own words about an exec, for the daemon that comes after it
 
 
-def main(creator: socket.socket, hierarchies: Hierarchies) -> NoReturn:
-    """Runs in a fork of the zygote; never returns.  What there is to live for comes from the creator."""
-    status = 1
-    try:
-        os.setsid()
-        process.set_name("corten-shim")
-        estate, fds = sleep(creator)
-        if estate:  # else the creator has failed, and has told the daemon why
-            body = json.loads(estate)
-            shim = Shim(body, dict(zip(body["fds"], fds, strict=True)), hierarchies)
-            gc.enable()
-            shim.loop.run()
-            status = 0
-    except BaseException:
-        traceback.print_exc()  # to runtime.log
-    finally:
-        os._exit(status)
-
-
-def sleep(creator: socket.socket) -> tuple[bytes, list[int]]:
-    """Take the estate and wait, having touched as little memory as can be, until something happens to it.
-
-    Its first byte says how many of the descriptors, the first ones, are to be watched; with none there is no sleep.
-    """
-    data, fds, _, _ = socket.recv_fds(creator, 1 << 20, 128)
-    creator.close()
-    if data and data[0]:
-        poll = select.poll()
-        for fd in fds[: data[0]]:
-            poll.register(fd, select.POLLIN)
-        poll.poll()
-    return data[1:], fds
+def bury(creator: spawn.Child) -> None:
+    """It has ended, and has no channel from now on."""
+    if creator.channel:
+        creator.channel.close()
+        creator.channel = None
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(creator.pid, 0)
 
 
 class Shim:
     """All of one container's state.  ``body`` and ``fds`` are the creator's estate."""
 
-    def __init__(self, body: dict[str, Any], fds: dict[str, int], hierarchies: Hierarchies) -> None:
+    def __init__(
+        self, body: dict[str, Any], fds: dict[str, int], hierarchies: Hierarchies, creator: spawn.Child
+    ) -> None:
         self.bundle = Bundle(str(body["bundle"]))
         self.lock_fd = fds["lock"]
         self.options: dict[str, Any] = body["options"]
@@ -106,6 +79,7 @@ class Shim:
         self._state: dict[str, Any] = body["state"]
         self._confinement: dict[str, Any] = body["confinement"]
         self._hierarchies = hierarchies
+        self._creator = creator
         self._group: Group | None = None
         self._oom_kills = 0
         self._by_pid: dict[int, Running] = {}
@@ -135,6 +109,8 @@ class Shim:
         if "oom" in fds:
             oom_fd = fds["oom"]
             self.loop.add(oom_fd, READ, lambda events: self._on_oom(oom_fd))
+        if self._creator.channel:
+            self.loop.add(self._creator.channel.fileno(), READ, self._creator_ended)
         self.service.listen(fds["listener"])
         connection = self.service.adopt(fds["daemon"])
         for index, client in enumerate(body["clients"]):
@@ -163,6 +139,11 @@ class Shim:
     def _reap_orphans(self) -> None:
         self.loop.reap()
         self.loop.later(1.0, self._reap_orphans)
+
+    def _creator_ended(self, events: int) -> None:
+        if self._creator.channel:
+            self.loop.remove(self._creator.channel.fileno())
+        bury(self._creator)
 
     def _on_oom(self, fd: int) -> None:
         with contextlib.suppress(OSError):
@@ -276,11 +257,9 @@ class Shim:
             else:
                 connection.answer(request, {"pid": child.pid, "started_at": running.started_at})
         running.waiting.clear()
-        if running is self.main:
-            if not began:
-                running.started_at = None
-                self.write_state()
-            self.loop.reap()  # the creator, which has ended long since
+        if running is self.main and not began:
+            running.started_at = None
+            self.write_state()
 
     # -- ending ------------------------------------------------------------------------------------------------
 
@@ -366,6 +345,25 @@ class Shim:
     def _leave_if_done(self) -> None:
         if self.ended and not self.main.stdio.clients and not any(each.stdio.clients for each in self.execs.values()):
             self.loop.running = False
+
+    def next_life(self) -> bool:
+        """Offer the daemon to make and hold another container, where nothing of this one can be left in us.
+
+        Nothing need be forked or warmed up then, which is most of the work of starting many containers at a time.
+        """
+        creator = self._creator.channel
+        if creator is None or self.execs or not self.has_pid_namespace:
+            return False
+        self.loop.reap()
+        theirs, requests = wire.pair()
+        with theirs, requests:
+            try:
+                wire.send(creator, {"again": True}, [requests.fileno()])
+                is_told = self.service.offer(theirs)
+            except OSError:
+                return False
+        process.set_title("corten-shim")
+        return is_told
 
     def destroy_if_never_started(self) -> None:
         """The daemon that wanted this container is gone or has changed its mind: nobody will ever start it."""

@@ -150,6 +150,13 @@ class Service:
         for connection in self._connections:
             connection.say(body)
 
+    def offer(self, requests: socket.socket) -> bool:
+        """Tell the daemon where it can ask for another container, if there is one daemon; OSError if it has gone."""
+        if len(self._connections) != 1:
+            return False
+        wire.send(self._connections[0].sock, {"event": "waiting"}, [requests.fileno()])
+        return True
+
     def _serve(self, connection: Connection, message: wire.Message) -> None:
         request = int(message.body.get("id") or 0)
         op = message.body.get("op")

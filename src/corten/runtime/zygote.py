@@ -51,8 +51,8 @@ def main(fd: int) -> None:
     poll = select.poll()
     poll.register(daemon, select.POLLIN)
     while True:
-        if not poll.poll(_QUIET_MS if nursery.is_empty else _REAP_MS):
-            if nursery.is_empty:
+        if not poll.poll(_QUIET_MS if nursery.is_wanted else _REAP_MS):
+            if nursery.is_wanted:
                 nursery.fill()
             _reap()
             continue
@@ -65,8 +65,8 @@ def main(fd: int) -> None:
 
 def _serve(message: wire.Message, daemon: socket.socket, nursery: Nursery) -> None:
     op = message.body.get("op")
-    if op in ("spawn", "taken"):
-        nursery.spawn(message) if op == "spawn" else nursery.taken()
+    if op in ("spawn", "fill"):
+        nursery.spawn(message) if op == "spawn" else nursery.want()
         return
     reply_fd = message.take()
     try:

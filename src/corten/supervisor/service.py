@@ -64,7 +64,7 @@ class Supervisor:
     async def _create(self, bundle: Path) -> Task:
         Bundle(str(bundle)).forget()
         ours, theirs = wire.pair()
-        task = Task(bundle, ours)
+        task = Task(bundle, ours, self._zygote.keep)
         try:
             body = {"op": "spawn", "bundle": str(bundle), "cgroup_parent": self.cgroup_parent}
             await self._zygote.spawn(body, [theirs.fileno()])
@@ -99,7 +99,7 @@ class Supervisor:
         """
         Bundle(str(bundle)).forget()
         ours, theirs = wire.pair()
-        task = Task(bundle, ours)
+        task = Task(bundle, ours, self._zygote.keep)
         pairs = [stream_pair() for _ in clients]
         streams = [pair[0] for pair in pairs]
         body = {

@@ -33,8 +33,10 @@ class ShimLost(StartFailure):
 class Task:
     """Operations on one container.  Descriptors of it are closed when it has ended."""
 
-    def __init__(self, bundle: Path, sock: socket.socket) -> None:
+    def __init__(self, bundle: Path, sock: socket.socket, keep: Callable[[int], None] | None = None) -> None:
+        """``keep`` is given the descriptor on which the shim takes its next request, if it may have a next life."""
         self.bundle = bundle
+        self._keep = keep
         self.id = bundle.name
         self.pid = 0
         self.started_at: float | None = None
@@ -71,6 +73,8 @@ class Task:
             self._ended(body.get("exec_id"), ExitRecord.parse(body))
         elif event == "oom" and self.on_oom:
             self.on_oom()
+        elif event == "waiting" and self._keep:
+            self._keep(message.take())
 
     def _take(self, message: wire.Message, names: tuple[str, ...]) -> None:
         body = message.body
@@ -323,7 +327,10 @@ class Task:
     # -- end ---------------------------------------------------------------------------------------------------
 
     async def delete(self) -> None:
-        """Forget a stopped task; one that was never started is destroyed.  Conflict while it runs."""
+        """Forget a stopped task; one that was never started is destroyed.  Conflict while it runs.
+
+        The shim closes its connection itself: it may have a last word to say.
+        """
         if self.status == "created":
             with contextlib.suppress(StepFailure):
                 (await self._channel.request("delete")).close()
@@ -331,7 +338,8 @@ class Task:
                 await asyncio.wait_for(self._gone.wait(), 10)
         elif self.status in ("running", "paused"):
             raise Conflict(f"container {self.id} is running")
-        await self.release()
+        if self.status != "stopped":
+            await self.release()
 
     @property
     def is_gone(self) -> bool:
@@ -340,6 +348,8 @@ class Task:
 
     async def release(self) -> None:
         """Close our side; a running container does not notice."""
+        if self._burial:
+            await self._burial  # or it would take what is made in this bundle next for what it came to bury
         self._channel.let_go()
         self._close_fds()
         self._gone.set()

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from corten.kernel import files, wire
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from corten.runtime.zygote import main; main(int(sys.argv[2]))"
 _START_SECONDS = 20.0
-_FILL_SECONDS = 0.012
-"""A start takes about as long: the next shim is not raised beside it."""
+_FILL_SECONDS = 0.04
+"""A shim is raised in the place of one that has been taken when this has passed, unless one has come back by then."""
+_REST_SECONDS = 2.0
+_KEPT = 8
 
 
 class ZygoteProcess:
@@ -35,7 +38,8 @@ class ZygoteProcess:
         self._exec_root = exec_root
         self._interpreter_fd = -1
         self._socket: socket.socket | None = None
-        self._waiting: socket.socket | None = None
+        self._waiting: list[tuple[socket.socket, float]] = []  # and since when
+        self._has_asked = True  # for one more to be raised; the zygote begins with one
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = asyncio.Lock()
 
@@ -111,17 +115,27 @@ class ZygoteProcess:
                     self._forget()
                     return
                 with message:
-                    self._dismiss()
-                    self._waiting = socket.socket(fileno=message.take())
+                    self._has_asked = False
+                    self.keep(message.take())
 
-    def _dismiss(self) -> None:
-        """The shim that waits ends."""
-        waiting, self._waiting = self._waiting, None
-        if waiting:
-            waiting.close()
+    def keep(self, fd: int) -> None:
+        """A shim waits for a request: one that is fresh, or one whose container has ended."""
+        self._waiting.append((socket.socket(fileno=fd), time.monotonic()))
+        if len(self._waiting) > _KEPT:
+            self._waiting.pop(0)[0].close()
+        elif len(self._waiting) > 1:
+            asyncio.get_running_loop().call_later(_REST_SECONDS, self._thin_out)
+
+    def _thin_out(self) -> None:
+        """After a burst, one shim is enough."""
+        before = time.monotonic() - _REST_SECONDS
+        while len(self._waiting) > 1 and self._waiting[0][1] <= before:
+            self._waiting.pop(0)[0].close()
 
     def _forget(self) -> None:
-        self._dismiss()
+        while self._waiting:
+            self._waiting.pop()[0].close()
+        self._has_asked = True
         sock, self._socket = self._socket, None
         if sock:
             asyncio.get_running_loop().remove_reader(sock)
@@ -136,18 +150,19 @@ class ZygoteProcess:
 
     async def spawn(self, body: dict[str, Any], fds: Sequence[int]) -> None:
         """Have a shim made for a request, or give it to the one that waits."""
-        waiting, self._waiting = self._waiting, None
-        if waiting:
-            asyncio.get_running_loop().call_later(_FILL_SECONDS, self._tell_taken)
-            with waiting, contextlib.suppress(OSError):  # somebody may have killed it
+        asyncio.get_running_loop().call_later(_FILL_SECONDS, self._fill)
+        while self._waiting:
+            # The last to come: what it needs is still in the processor's caches.
+            with self._waiting.pop()[0] as waiting, contextlib.suppress(OSError):  # somebody may have killed it
                 wire.send(waiting, body, fds)
                 return
         await self.ask(body, fds)
 
-    def _tell_taken(self) -> None:
-        if self._socket:
+    def _fill(self) -> None:
+        if self._socket and not self._waiting and not self._has_asked:
             with contextlib.suppress(OSError):
-                wire.send(self._socket, {"op": "taken"})
+                wire.send(self._socket, {"op": "fill"})
+                self._has_asked = True
 
     async def ask(self, body: dict[str, Any], fds: Sequence[int]) -> None:
         """Send one request; the answer comes over the descriptor in it."""

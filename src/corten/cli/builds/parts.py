@@ -1,13 +1,12 @@
 """The body of a build that brings more than its context: parts, the context last.
 
-Owns: reading ``--secret``, ``--ssh``, ``--build-context`` and local caches, and the multipart stream.  For what the
-daemon makes of the parts read docs/builds.md.
+Owns: reading ``--secret``, ``--build-context`` and local caches, and the multipart stream.  For ``--ssh`` read
+agents.py, for what the daemon makes of the parts docs/builds.md.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -78,27 +77,6 @@ def _from_file(name: str, path: str) -> bytes:
     if len(data) > SECRET_LIMIT:
         raise Invalid(f"invalid secret {name}: larger than {SECRET_LIMIT} bytes")
     return data
-
-
-def agents(words: list[str], *, is_local: bool) -> dict[str, str]:
-    """``default`` or ``id=/path/of/a/socket``: sockets of agents, which the daemon opens itself."""
-    found: dict[str, str] = {}
-    for word in words:
-        name, _, path = word.partition("=")
-        path = path or os.environ.get("SSH_AUTH_SOCK", "")
-        if not path:
-            raise Invalid("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set")
-        path = os.path.realpath(path)
-        try:
-            mode = os.stat(path).st_mode
-        except OSError as error:
-            raise NotFound(f"invalid ssh agent socket {path}: {error.strerror}") from error
-        if not stat.S_ISSOCK(mode):
-            raise Invalid(f"{path} is a key: corten forwards agents; add the key to one with ssh-add")
-        if not is_local:
-            raise Invalid("--ssh needs a daemon on this machine (use docker buildx with a distant one)")
-        found[name or "default"] = path
-    return found
 
 
 def contexts(words: list[str], parts: Parts) -> None:

@@ -10,12 +10,12 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from corten.api import steps
 from corten.cli.buildcontext import source
-from corten.cli.builds import display, findings, outputs, parts, query
+from corten.cli.builds import agents, display, findings, outputs, parts, query
 from corten.cli.command import Call, Command, Exit
 from corten.cli.output import progress, sizes
 from corten.client import credentials
@@ -33,6 +33,15 @@ def run(call: Call) -> None:
     wanted = outputs.read(options.many("output"), is_pushed=options.on("push"), is_loaded=options.on("load"))
     found = source.find(call.arguments[0], options.text("file"))
     luggage = _luggage(call)
+    is_local = call.session.address.kind == "unix"
+    with agents.offered(options.many("ssh"), is_local=is_local) as lent:
+        if lent:
+            luggage.queries["ssh"] = lent
+        _build(call, found, luggage, wanted)
+
+
+def _build(call: Call, found: source.Source, luggage: parts.Parts, wanted: Sequence[outputs.Output]) -> None:
+    options = call.options
     asked = query.parameters(options, found, luggage)
     show = _display(options.text("progress"), quiet=options.on("quiet"))
     caches = [entry for entry in query.cache_to(options.many("cache-to")) if entry["type"] == "local"]
@@ -63,9 +72,6 @@ def _luggage(call: Call) -> parts.Parts:
     luggage = parts.Parts()
     for name, value in parts.secrets(options.many("secret")).items():
         luggage.streams.append((f"secret/{name}", (value,)))
-    if options.many("ssh"):
-        is_local = call.session.address.kind == "unix"
-        luggage.queries["ssh"] = parts.agents(options.many("ssh"), is_local=is_local)
     _, imports = query.cache_from(options.many("cache-from"))
     for number, entry in enumerate(entry for entry in imports if entry["type"] == "local"):
         luggage.streams.append((f"cache/{number}", parts.cache(entry["src"])))

@@ -31,6 +31,7 @@ from corten.engine.containers.ground import Ground, Settings
 from corten.engine.containers.live import Roster
 from corten.engine.containers.networking import host_gateway
 from corten.engine.containers.options import Defaults
+from corten.engine.containers.runtimes import configured
 from corten.engine.containers.service import ContainerService
 from corten.engine.engine import Engine
 from corten.engine.events import Events
@@ -284,6 +285,7 @@ def settings(config: Config) -> Settings:
         userns_mode="auto" if config.userns_default == "auto" else "",
         ulimits=tuple(config.default_ulimits.values()),
         init=config.init,
+        runtimes=configured(config.runtimes, config.default_runtime),
     )
     return Settings(
         defaults=defaults,

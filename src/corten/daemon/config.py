@@ -16,6 +16,7 @@ from typing import Any
 from corten import __version__
 from corten.api import times
 from corten.daemon import dockerd_flags
+from corten.engine.containers import runtimes
 from corten.errors import Invalid
 
 DEFAULT_HOST = "unix:///run/corten/corten.sock"
@@ -63,6 +64,8 @@ class Config:
     userns_default: str = "host"
     cgroup_parent: str = "/corten"
     init: bool = False
+    runtimes: Mapping[str, Any] = field(default_factory=dict)
+    default_runtime: str = ""
     seccomp_profile: str = ""
     watch_interval: float = 300.0
     watch_grace: float = 10.0
@@ -168,6 +171,8 @@ def _container_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cgroup-parent")
     add("--init", action="store_true", default=None)
     add("--seccomp-profile", metavar="FILE")
+    add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="register an OCI runtime")
+    add("--default-runtime", metavar="NAME", help="the runtime of containers that name none (default corten)")
 
 
 # Where daemon.json spells a setting otherwise than the field does.
@@ -215,6 +220,7 @@ def merge(flags: Mapping[str, Any], file: Mapping[str, Any]) -> Config:
             )
         else:
             settings[name] = value
+    runtimes.configured(settings.get("runtimes", {}), settings.get("default_runtime", ""))
     if settings.get("bridge") == "none":
         raise Invalid("running without a default bridge (--bridge=none) is not supported yet")
     if settings.get("watch_listen") and not settings.get("watch_token_file"):
@@ -272,6 +278,8 @@ def _file_value(name: str, key: str, value: Any) -> Any:
 def _flag_value(name: str, value: Any) -> Any:
     if name == "log_opts":
         return dict(item.partition("=")[::2] for item in value)
+    if name == "runtimes":
+        return runtimes.parse_flags(value)
     if name == "default_ulimits":
         return dict(_ulimit(item) for item in value)
     return tuple(value) if isinstance(value, list) else value

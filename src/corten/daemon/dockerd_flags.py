@@ -15,7 +15,6 @@ ACCEPTED: Mapping[str, frozenset[str] | None] = {
     "containerd": None,
     "containerd-namespace": None,
     "containerd-plugins-namespace": None,
-    "default-runtime": frozenset({"corten", "runc", "io.containerd.runc.v2"}),
     "exec-opt": frozenset({"native.cgroupdriver=cgroupfs"}),
     "experimental": frozenset({"false"}),
     "features": None,
@@ -39,8 +38,6 @@ ACCEPTED: Mapping[str, frozenset[str] | None] = {
 }
 
 REFUSED: Mapping[str, str] = {
-    "add-runtime": "external OCI runtimes are not run: every container runs by Corten's own",
-    "runtimes": "external OCI runtimes are not run: every container runs by Corten's own",
     "authorization-plugin": "plugins are not supported; give the socket to a group, or use TLS certificates",
     "authorization-plugins": "plugins are not supported; give the socket to a group, or use TLS certificates",
     "bip6": "use --ipv6 and an address pool",

@@ -119,7 +119,7 @@ class System:
         }
 
     def _settings(self) -> dict[str, Any]:
-        facts = self._facts
+        facts, runtimes = self._facts, self._ground.settings.defaults.runtimes
         indexes = {
             "docker.io": {
                 "Name": "docker.io",
@@ -146,8 +146,8 @@ class System:
             "Labels": list(facts.labels),
             "ExperimentalBuild": False,
             "LiveRestoreEnabled": True,
-            "Runtimes": {"corten": {"path": "corten"}, "runc": {"path": "corten"}},
-            "DefaultRuntime": "corten",
+            "Runtimes": runtimes.describe(),
+            "DefaultRuntime": runtimes.default,
             "Swarm": {
                 "NodeID": "",
                 "NodeAddr": "",

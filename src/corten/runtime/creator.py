@@ -23,6 +23,8 @@ from corten.kernel import process, tty, wire
 from corten.runtime import cradle, spawn
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group, Hierarchies
+from corten.runtime.external import creation as external
+from corten.runtime.external.command import Runtime
 from corten.runtime.protocol import FDS, LATER_FDS, NETWORK_FDS, VERSION, StepFailure
 from corten.runtime.stdio import make_pipes
 from corten.spec.runtime import Spec
@@ -131,6 +133,8 @@ class _Creation:
             "terminal": spec.process.terminal,
             "cgroup": group.path,
         }
+        if options.get("runtime"):
+            state["runtime_state"] = Runtime.parse(options["runtime"]).state_of(bundle.id)
         bundle.write_state(state)
         process.set_title(f"corten-shim {bundle.id}", os.getppid())
         self._await_init(child, spec, options)
@@ -218,6 +222,13 @@ class _Creation:
             self.estate |= ours
         early, self._early = self._early, None
         try:
+            if options.get("runtime"):
+                self._dismiss(early)
+                spec = Spec.parse(config)
+                runtime = Runtime.parse(options["runtime"])
+                order = external.Order(self.bundle, runtime, config, spec, group, ends, self.estate["lock"])
+                self.child, self.estate["starter"] = external.spawn(order)
+                return spec
             if early is not None and cradle.fits(config) and (network := cradle.born(early)):
                 self.estate |= dict(zip(NETWORK_FDS, network, strict=True))
                 with contextlib.suppress(BrokenPipeError):
@@ -233,15 +244,18 @@ class _Creation:
             for name in NETWORK_FDS:
                 if name in self.estate:
                     os.close(self.estate.pop(name))
-            if early is not None and early.channel is not None:
-                early.channel.close()  # it ends; the shim will reap it
-                os.close(early.pidfd)
+            self._dismiss(early)
             spec = Spec.parse(config)
             self.child = spawn.spawn_init(self.bundle, spec, group, ends)
             return spec
         finally:
             for fd in ends:
                 os.close(fd)
+
+    def _dismiss(self, early: spawn.Child | None) -> None:
+        if early is not None and early.channel is not None:
+            early.channel.close()  # it ends; the shim will reap it
+            os.close(early.pidfd)
 
     def _await_init(self, child: spawn.Child, spec: Spec, options: dict[str, Any]) -> None:
         """Take what init brings."""

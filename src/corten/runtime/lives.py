@@ -26,6 +26,7 @@ def main(creator: spawn.Child, hierarchies: Hierarchies) -> NoReturn:
     try:
         os.setsid()
         process.set_name("corten-shim")
+        process.set_child_subreaper(True)  # orphans of a container come to us, not to the host
         while _live(creator, hierarchies):
             assert creator.channel is not None
             gc.collect()  # what of the former life still held a descriptor

@@ -114,6 +114,18 @@ def default_program(capabilities: frozenset[str], machine: str = os.uname().mach
     return seccomp.assemble(tables, refusal)
 
 
+def default_rules(capabilities: frozenset[str], machine: str = os.uname().machine) -> dict[str, list[Rule]]:
+    """The default profile by name, for the machine's own architecture; empty for a machine that we have none for."""
+    return next((_default_rules(arch, capabilities) for arch in _ARCHITECTURES.get(machine, ())), {})
+
+
+def applying(profile: Mapping[str, Any], held: frozenset[str], machine: str) -> list[Mapping[str, Any]]:
+    """The entries of a profile that hold for the machine's own architecture and a bounding set."""
+    arch = next(iter(_ARCHITECTURES.get(machine, ())), None)
+    entries = profile.get("syscalls") or ()
+    return [entry for entry in entries if arch is not None and _applies(entry, held, arch)]
+
+
 def _default_rules(arch: int, capabilities: frozenset[str]) -> dict[str, list[Rule]]:
     allow = Rule(flags.SECCOMP_RET_ALLOW)
     rules: dict[str, list[Rule]] = {name: [allow] for name in _ALWAYS.split()}

@@ -22,6 +22,7 @@ from corten.kernel import process, wire
 from corten.runtime import spawn
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group, Hierarchies
+from corten.runtime.external.guest import Guest
 from corten.runtime.logfile import LogFile
 from corten.runtime.logsink import TeeLog
 from corten.runtime.loop import READ, Loop
@@ -73,6 +74,7 @@ class Shim:
         self.pending: dict[str, Stdio] = {}  # attached before their exec came
         self.service = Service(self)
         self.netns_fd, self.root_fd = fds["netns"], fds["root"]
+        self.guest = Guest(self, self.options["runtime"], fds["starter"]) if "starter" in fds else None
         self.paused = False
         self.ended = False
         self.log: LogFile | TeeLog | None = None
@@ -82,7 +84,7 @@ class Shim:
         self._creator = creator
         self._group: Group | None = None
         self._oom_kills = 0
-        self._by_pid: dict[int, Running] = {}
+        self.by_pid: dict[int, Running] = {}
         self._take(body, fds)
 
     def _take(self, body: dict[str, Any], fds: dict[str, int]) -> None:
@@ -101,10 +103,9 @@ class Shim:
         self.main.started_at = self._state["started_at"]
         if "failure" in self._state:
             self.main.failure = StepFailure.parse(self._state["failure"])
-        self._by_pid[child.pid] = self.main
+        self.by_pid[child.pid] = self.main
         self.loop.watch_child(child.pidfd)
         if not self.has_pid_namespace:
-            process.set_child_subreaper(True)  # orphans of the container come to us, not to the host
             self._reap_orphans()
         if "oom" in fds:
             oom_fd = fds["oom"]
@@ -206,6 +207,10 @@ class Shim:
         stdin = bool(body.get("stdin"))
         if client := body.get("client"):
             stdio.attach(socket.socket(fileno=message.take()), streams_wanted(client), stdin=bool(client["stdin"]))
+        if self.guest:
+            self.guest.exec(running, wanted, stdin=stdin)
+            self.execs[exec_id] = running
+            return
         ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
         try:
             running.child = spawn.spawn_exec(
@@ -218,7 +223,7 @@ class Shim:
             for fd in ends:
                 os.close(fd)
         self.execs[exec_id] = running
-        self._by_pid[running.child.pid] = running
+        self.by_pid[running.child.pid] = running
         self.loop.watch_child(running.child.pidfd)
         channel = running.child.channel
         assert channel is not None
@@ -265,7 +270,7 @@ class Shim:
 
     def reaped(self, pid: int, status: int) -> None:
         """A child has ended: init, an exec, an orphan, or a compressor."""
-        running = self._by_pid.pop(pid, None)
+        running = self.by_pid.pop(pid, None)
         if running is None:
             return
         self.resolve(running)
@@ -293,7 +298,7 @@ class Shim:
         else:
             running.stdio.on_drained = None
             running.stdio.close_clients()
-            self._leave_if_done()
+            self.leave_if_done()
 
     def _record(self, running: Running) -> dict[str, Any]:
         assert running.status is not None
@@ -334,7 +339,9 @@ class Shim:
     def _clean(self) -> None:
         """Remove groups and socket, then let the container's next life begin."""
         self.service.close_listener()
-        if not self.group.remove():
+        if self.guest:
+            self.guest.bury()
+        elif not self.group.remove():
             self.group.kill()
             self.group.remove()
         if self.main.started_at is None:
@@ -342,7 +349,10 @@ class Shim:
                 os.unlink(self.bundle.state_path)
         os.close(self.lock_fd)
 
-    def _leave_if_done(self) -> None:
+    def leave_if_done(self) -> None:
+        """When the last client has had its last byte, and nothing is left to be done."""
+        if self.guest and self.guest.is_busy:
+            return
         if self.ended and not self.main.stdio.clients and not any(each.stdio.clients for each in self.execs.values()):
             self.loop.running = False
 
@@ -352,7 +362,7 @@ class Shim:
         Nothing need be forked or warmed up then, which is most of the work of starting many containers at a time.
         """
         creator = self._creator.channel
-        if creator is None or self.execs or not self.has_pid_namespace:
+        if creator is None or self.execs or self.guest or not self.has_pid_namespace:
             return False
         self.loop.reap()
         theirs, requests = wire.pair()

@@ -230,6 +230,9 @@ class Service:
         running = self._running(message)
         if running.child is None or running.status is not None:
             raise StepFailure("signal", 3, "the process has already ended")
+        if self._shim.guest and running is self._shim.main:
+            self._shim.guest.signal(connection, request, int(message.body["signum"]))
+            return
         signal.pidfd_send_signal(running.child.pidfd, int(message.body["signum"]))
         connection.answer(request)
 

@@ -28,6 +28,9 @@ SECCOMP_ANNOTATION = "corten.seccomp"
 INIT_ANNOTATION = "corten.init"
 """Set it to "true" for ``docker run --init``: a small pid 1 that forwards signals and reaps."""
 
+RUNTIME_STEP = "runtime"
+"""The step of a StartFailure whose message is an external runtime's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShimOptions:
@@ -45,6 +48,7 @@ class ShimOptions:
     expect_client: bool = True  # someone attaches before start; without, the shim sleeps and costs half as much memory
     height: int = 0  # the terminal's first size
     width: int = 0
+    runtime: dict[str, Any] | None = None  # an external OCI runtime: see runtime/external/command.py
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> ShimOptions:
@@ -108,7 +112,7 @@ class StartFailure(Internal):
     @property
     def exit_code(self) -> int:
         """What Docker's client and ``docker inspect`` show: 127 not found, 126 not executable, else 128."""
-        if self.step != "exec":
+        if self.step not in ("exec", RUNTIME_STEP):
             return 128
         return {2: 127, 20: 127, 13: 126, 8: 126, 21: 126}.get(self.errno, 128)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from corten.kernel import process
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Hierarchies
+from corten.runtime.external.command import forget
 from corten.supervisor.model import ExitRecord
 
 
@@ -51,10 +52,15 @@ def bury(path: Path) -> ExitRecord:
             if process.start_time(pid) == int(state.get("pid_start_time") or 0):
                 os.kill(pid, signal.SIGKILL)
     if state.get("cgroup"):
-        group = Hierarchies.discover().group(str(state["cgroup"]))
+        hierarchies, place = Hierarchies.discover(), str(state["cgroup"])
+        group = hierarchies.group(place)
         with contextlib.suppress(OSError):
             group.kill()
             group.remove()
+        if state.get("runtime_state"):
+            for stray in hierarchies.strays(place):
+                stray.remove()
+            forget(str(state["runtime_state"]))
     record = ExitRecord(
         status=137,
         signal=9,

@@ -19,7 +19,7 @@ from corten.kernel import wire
 from corten.runtime.cgroup import Group, Hierarchies
 from corten.runtime.protocol import ATTACHING_EXEC_VERSION, FDS, LATER_FDS, NETWORK_FDS, StepFailure
 from corten.supervisor.channel import Channel, translate
-from corten.supervisor.model import Client, ExitRecord, StartFailure
+from corten.supervisor.model import RUNTIME_STEP, Client, ExitRecord, StartFailure
 from corten.supervisor.recover import bury
 
 _STREAM_BUFFER = 256 * 1024
@@ -377,8 +377,12 @@ def start_failure(failure: StepFailure, verb: str) -> StartFailure:
     """Docker's words around ours."""
     if failure.step == "find user":
         return StartFailure(failure.step, failure.errno, failure.message)
-    told = f"unable to start container process: {failure.message}: unknown"
+    if failure.step == RUNTIME_STEP:
+        told = f"{failure.message}: unknown"  # it has its own words for the rest
+    else:
+        told = f"unable to start container process: {failure.message}: unknown"
+        told = f"exec failed: {told}" if verb == "exec" else told
     if verb == "exec":
-        return StartFailure(failure.step, failure.errno, f"OCI runtime exec failed: exec failed: {told}")
+        return StartFailure(failure.step, failure.errno, f"OCI runtime exec failed: {told}")
     prefix = "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     return StartFailure(failure.step, failure.errno, f"{prefix}{told}")

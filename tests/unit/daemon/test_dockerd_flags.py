@@ -19,7 +19,6 @@ from corten.errors import Invalid
         ["--experimental=false"],
         ["--containerd", "/run/x.sock"],
         ["--exec-opt", "native.cgroupdriver=cgroupfs"],
-        ["--default-runtime", "runc"],
     ],
     ids=str,
 )
@@ -33,7 +32,6 @@ def test_what_is_so_anyway_is_taken(arguments: list[str]) -> None:
         (["--iptables=false"], "only true"),
         (["--exec-opt", "native.cgroupdriver=systemd"], "cgroupfs"),
         (["--userns-remap", "default"], "--userns-default auto"),
-        (["--add-runtime", "x=/bin/x"], "external OCI runtimes"),
         (["--authorization-plugin", "x"], "plugins"),
         (["--selinux-enabled"], "only false"),
     ],
@@ -48,9 +46,25 @@ def test_the_file_likewise(tmp_path: Path) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(json.dumps({"iptables": True, "exec-opts": ["native.cgroupdriver=cgroupfs"], "features": {"a": 1}}))
     assert config.read_file(path, required=True) == {}
-    path.write_text(json.dumps({"runtimes": {"x": {"path": "/bin/x"}}}))
-    with pytest.raises(Invalid, match="external OCI runtimes"):
+    path.write_text(json.dumps({"selinux-enabled": True}))
+    with pytest.raises(Invalid, match="only false"):
         config.read_file(path, required=True)
+
+
+def test_runtimes_by_flag_and_by_file(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text(json.dumps({"runtimes": {"x": {"path": "/bin/x"}}, "default-runtime": "x"}))
+    found, _ = config.parse(["--config-file", str(path)])
+    assert (found.runtimes, found.default_runtime) == ({"x": {"path": "/bin/x"}}, "x")
+    found, _ = config.parse(["--add-runtime", "y=/bin/y", "--add-runtime", "z=/bin/z", "--default-runtime", "z"])
+    assert found.runtimes == {"y": {"path": "/bin/y"}, "z": {"path": "/bin/z"}}
+    with pytest.raises(Invalid, match="both as a flag and in the configuration file: runtimes"):
+        config.parse(["--config-file", str(path), "--add-runtime", "y=/bin/y"])
+    with pytest.raises(Invalid, match="default runtime 'w' does not exist"):
+        config.parse(["--default-runtime", "w"])
+    path.write_text(json.dumps({"runtimes": {"x": {"runtimeType": "io.containerd.kata.v2"}}}))
+    with pytest.raises(Invalid, match="containerd shims"):
+        config.parse(["--config-file", str(path)])
 
 
 def test_every_refusal_has_a_reason() -> None:

@@ -42,16 +42,17 @@ def write_etc(directory: Path, contents: Mapping[str, str]) -> None:
         path.chmod(0o644)
 
 
-def shim_options(record: Container, bundle: Path) -> ShimOptions:
-    """How the shim treats the streams; raises Invalid for log options that make no sense."""
+def shim_options(record: Container, bundle: Path, runtime: dict[str, Any] | None = None) -> ShimOptions:
+    """How the shim treats the streams, and what runtime it calls; raises Invalid for log options that make no sense."""
     config = record.config
     height, width = (record.host_config["ConsoleSize"] or [0, 0])[:2]
     return ShimOptions(
         tty=bool(config["Tty"]),
         open_stdin=bool(config["OpenStdin"]),
         stdin_once=bool(config["StdinOnce"]),
-        expect_client=bool(config["AttachStdout"] or config["AttachStderr"] or config["AttachStdin"]),
+        expect_client=bool(runtime or config["AttachStdout"] or config["AttachStderr"] or config["AttachStdin"]),
         height=height,
         width=width,
+        runtime=runtime,
         **logdriver.shim_options(record, str(log_path(bundle, record))),
     )

@@ -53,7 +53,7 @@ async def create(ground: Ground, request: Request) -> Created:
     image = find_image(ground, request)
     config = options.read_config(request.config, image.config.config if image else {})
     host = options.read_host_config(request.host_config, ground.settings.defaults)
-    warnings = options.check(config, host)
+    warnings = [*options.check(config, host), *ground.settings.defaults.runtimes.warnings(host["Runtime"])]
     container_id = names.new_id()
     name = names.check_name(request.name) if request.name else names.random_name(ground.roster.is_taken)
     record = Container(

@@ -14,9 +14,9 @@ from typing import Any
 from corten.api.types import fields
 from corten.api.types.containers import CONFIG, HOST_CONFIG
 from corten.engine.containers import logdriver, probes, resources, security, signals, userids
+from corten.engine.containers.runtimes import Runtimes
 from corten.errors import Invalid, NotImplementedYet
 
-RUNTIMES = frozenset({"corten", "runc", "io.containerd.runc.v2"})
 _RESTART = frozenset({"no", "always", "on-failure", "unless-stopped"})
 _PORT = re.compile(r"\d{1,5}(-\d{1,5})?(/(tcp|udp|sctp))?\Z", re.IGNORECASE)
 _MILLISECOND = 1_000_000
@@ -34,6 +34,7 @@ class Defaults:
     userns_mode: str = ""
     ulimits: tuple[Mapping[str, Any], ...] = ()
     init: bool = False
+    runtimes: Runtimes = field(default_factory=Runtimes)
 
 
 def read_config(body: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def read_host_config(body: Mapping[str, Any], defaults: Defaults) -> dict[str, A
     host["UsernsMode"] = host["UsernsMode"] or defaults.userns_mode
     host["CgroupnsMode"] = host["CgroupnsMode"] or ("host" if host["Privileged"] else defaults.cgroupns_mode)
     host["ShmSize"] = host["ShmSize"] or defaults.shm_size
-    host["Runtime"] = host["Runtime"] or "corten"
+    host["Runtime"] = defaults.runtimes.choose(host)
     host["PortBindings"] = port_bindings(host["PortBindings"])
     host["Ulimits"] = _ulimits(host["Ulimits"], defaults)
     if host["Init"] is None and defaults.init:
@@ -161,9 +162,6 @@ def check(config: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
             "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
             "running out of resources."
         )
-    if host["Runtime"] in ("runc", "io.containerd.runc.v2"):
-        # Docker's default, which clients name without a wish behind it: taken, and said.
-        warnings.append(f"The runtime {host['Runtime']} is not used: the container runs by Corten's own.")
     if host["PublishAllPorts"] is False and host["PortBindings"] and host["NetworkMode"] == "host":
         warnings.append("Published ports are discarded when using host network mode")
     return warnings
@@ -260,11 +258,6 @@ def _check_host(host: Mapping[str, Any]) -> None:
         raise Invalid("SHM size can not be less than 0")
     if not -1000 <= host["OomScoreAdj"] <= 1000:
         raise Invalid(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]")
-    if host["Runtime"] not in RUNTIMES:
-        raise Invalid(
-            f"unknown or invalid runtime name: {host['Runtime']}: containers run by Corten's own, external "
-            "runtimes are not run"
-        )
     if host["Isolation"] not in ("", "default"):
         raise Invalid(f"invalid isolation '{host['Isolation']}' on linux")
     for item in host["ExtraHosts"] or ():

@@ -40,7 +40,9 @@ async def _bring_up(ground: Ground, live: Live) -> Task:
     spec = await prepare(ground, live)
     directory = ground.bundle(live.record.id)
     root = ground.snapshots.mounts(live.record.id)
-    bundle.write(directory, spec, root, bundle.shim_options(live.record, directory))
+    settings = ground.settings
+    runtime = settings.defaults.runtimes.call(live.record.host_config["Runtime"], settings.exec_root)
+    bundle.write(directory, spec, root, bundle.shim_options(live.record, directory, runtime))
     waiting = [pending for pending in live.pending if not pending.future.done()]
     waiting, later = waiting[:_CLIENTS_AT_ONCE], waiting[_CLIENTS_AT_ONCE:]
 

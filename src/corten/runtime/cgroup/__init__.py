@@ -91,3 +91,7 @@ class Hierarchies:
         if self.unified and self.version == 2:
             return GroupV2(self.unified, path)
         return GroupV1(self.v1, path)
+
+    def strays(self, path: str) -> list[Group]:
+        """Groups at ``path`` that are not ours but may be there: runc enters the v2 hierarchy that is mounted beside v1."""
+        return [GroupV2(self.unified, path)] if self.unified and self.version == 1 else []

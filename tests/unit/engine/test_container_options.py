@@ -208,3 +208,26 @@ def test_which_mount_wins() -> None:
     assert by_place["/new"].anonymous
     with pytest.raises(Invalid, match="Duplicate mount point: /x"):
         mounts.collect(config(), host(Binds=["/a:/x", "/b:/x"]), lambda _: [])
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ('"kernel.core_pattern" is not in a separate kernel namespace', {"Sysctls": {"kernel.core_pattern": "|/x"}}),
+        ('"kernel/panic" is not in a separate kernel namespace', {"Sysctls": {"kernel/panic": "1"}}),
+        ('"vm.swappiness" is not in a separate', {"Sysctls": {"vm.swappiness": "1"}}),
+        ('"fs.file-max" is not in a separate', {"Sysctls": {"fs.file-max": "1"}}),
+        ('"kernel.hostname" is not in a separate', {"Sysctls": {"kernel.hostname": "x"}}),
+        ('"" is not in a separate', {"Sysctls": {"": "x"}}),
+        ("not allowed in host network", {"Sysctls": {"net/ipv4/ip_forward": "1"}, "NetworkMode": "host"}),
+        ("not allowed in the hosts ipc", {"Sysctls": {"kernel.shmmax": "1"}, "IpcMode": "host"}),
+        ("not allowed in the hosts uts", {"Sysctls": {"kernel.domainname": "x"}, "UTSMode": "host"}),
+    ],
+)
+def test_kernel_parameters_of_the_whole_machine(words: str, given: dict[str, Any]) -> None:
+    refuse(words, **given)
+
+
+def test_kernel_parameters_of_ones_own() -> None:
+    own = {"net.core.somaxconn": "1", "fs.mqueue.msg_max": "1", "kernel.sem": "1", "kernel.domainname": "x"}
+    options.check(config(), host(Sysctls=own))

@@ -98,9 +98,7 @@ def find_image(ground: Ground, request: Request) -> ImageRecord | None:
     name = str(fields.read(request.config, CONFIG, "Config")["Image"])
     if not name:
         raise Invalid("no image specified in the container config")
-    return find(
-        ground.images, request.image_id or name, Platform.parse(request.platform) if request.platform else None
-    )
+    return find(ground.images, request.image_id or name, Platform.parse(request.platform) if request.platform else None)
 
 
 def _mounts_of(ground: Ground, name: str) -> list[MountPoint]:

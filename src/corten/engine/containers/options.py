@@ -13,7 +13,7 @@ from typing import Any
 
 from corten.api.types import fields
 from corten.api.types.containers import CONFIG, HOST_CONFIG
-from corten.engine.containers import logdriver, probes, resources, security, signals, userids
+from corten.engine.containers import logdriver, probes, resources, security, signals, sysctls, userids
 from corten.engine.containers.runtimes import Runtimes
 from corten.errors import Invalid, NotImplementedYet
 
@@ -156,6 +156,7 @@ def check(config: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
     _check_host(host)
     resources.check(host)
     security.check(host)
+    sysctls.check(host)
     warnings = []
     if host["OomKillDisable"] and not host["Memory"]:
         warnings.append(

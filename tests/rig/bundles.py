@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from corten.supervisor.model import ExitRecord, ShimOptions
+from corten.supervisor.model import Client, ExitRecord, ShimOptions
 from corten.supervisor.service import Supervisor, Task
 
 CAPABILITIES = [
@@ -200,16 +200,28 @@ def unframe(data: bytes) -> dict[int, bytes]:
     return {number: b"".join(chunks) for number, chunks in parts.items()}
 
 
+def exec_process(args: list[str], **process: Any) -> dict[str, Any]:
+    """OCI's ``process`` of an exec."""
+    capabilities = dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)
+    return {"args": args, "env": ["PATH=/bin"], "capabilities": capabilities, **process}
+
+
+async def run_attached(task: Task, exec_id: str, args: list[str]) -> Outcome:
+    """One exec to its end, with a client from the first byte on: what may have been announced."""
+    _, stream = await task.exec_attached(exec_id, exec_process(args), Client(False, True, True), tty=False, stdin=False)
+    assert stream is not None
+    output = await read_all(stream)
+    record = await task.wait(exec_id)
+    stream.close()
+    parts = unframe(output)
+    return Outcome(record, parts[1], parts[2])
+
+
 async def run_exec(task: Task, args: list[str], *, data: bytes | None = None, **process: Any) -> Outcome:
     """One exec to its end."""
     exec_id = os.urandom(4).hex()
     tty = bool(process.pop("tty", False))
-    body = {
-        "args": args,
-        "env": ["PATH=/bin"],
-        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
-        **process,
-    }
+    body = exec_process(args, **process)
     stream = await task.attach(exec_id=exec_id, stdin=data is not None, stdout=True, stderr=True)
     await task.exec(exec_id, body, tty=tty, stdin=data is not None)
     output, _ = await asyncio.gather(read_all(stream), feed(stream, data))

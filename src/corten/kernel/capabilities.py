@@ -1,15 +1,17 @@
 """Capabilities: names to bits, and the sets of a process.  See capabilities(7).
 
-Owns: capset(2), the bounding and the ambient set.  Which set a container gets is its spec's affair.
+Owns: the calls that set them: capset(2), the bounding and the ambient set.  Which set a container gets is its spec's
+affair.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import struct
 from collections.abc import Iterable, Iterator
 
 from corten.kernel import files, flags, libc
+from corten.kernel.calls import Call, perform
 
 _IN_ORDER = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
@@ -59,41 +61,38 @@ def of_text(status: bytes, which: str) -> int:
     return int(rest[: rest.index(b"\n")], 16)
 
 
-def limit_bounding(keep: int, present: int) -> None:
-    """Drop every capability of ``present`` (the current bounding set) that is not in ``keep``."""
-    for number in range(present.bit_length()):
-        if present >> number & 1 and not keep >> number & 1:
-            libc.prctl(flags.PR_CAPBSET_DROP, number, 0, 0, 0)
+def limiting_bounding(step: str, keep: int, present: int) -> list[Call]:
+    """To drop every capability of ``present`` (the current bounding set) that is not in ``keep``."""
+    dropped = (number for number in range(present.bit_length()) if (present & ~keep) >> number & 1)
+    return [Call.of(step, "prctl", flags.PR_CAPBSET_DROP, number) for number in dropped]
 
 
-def capset(effective: int, permitted: int, inheritable: int) -> None:
-    """Set the current process's three sets.  See capset(2)."""
-    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)()
-    for half in (0, 1):
-        for position, value in enumerate((effective, permitted, inheritable)):
-            data[half * 3 + position] = value >> 32 * half & 0xFFFFFFFF
-    libc.capset(ctypes.byref(header), ctypes.byref(data))
+def setting(step: str, effective: int, permitted: int, inheritable: int) -> Call:
+    """To set a process's three sets.  See capset(2)."""
+    halves = (value >> shift & 0xFFFFFFFF for shift in (0, 32) for value in (effective, permitted, inheritable))
+    return Call.of(step, "capset", struct.pack("=Ii", _VERSION_3, 0), struct.pack("=6I", *halves))
+
+
+def raising_ambient(step: str, value: int) -> list[Call]:
+    """To make the ambient set exactly this.  Each must be permitted and inheritable."""
+    raised = (number for number in range(value.bit_length()) if value >> number & 1)
+    return [
+        Call.of(step, "prctl", flags.PR_CAP_AMBIENT, flags.PR_CAP_AMBIENT_CLEAR_ALL),
+        *(Call.of(step, "prctl", flags.PR_CAP_AMBIENT, flags.PR_CAP_AMBIENT_RAISE, number) for number in raised),
+    ]
 
 
 @contextlib.contextmanager
 def files_as(uid: int, gid: int) -> Iterator[None]:
     """Make files as another user, with the capabilities of root.  For the calling thread only.  See setfsuid(2)."""
     permitted, effective, inheritable = (of_process("thread-self", each) for each in ("CapPrm", "CapEff", "CapInh"))
+    sets = setting("keep capabilities", effective, permitted, inheritable)
     libc.setfsgid(gid)
     libc.setfsuid(uid)
     try:
-        capset(effective, permitted, inheritable)  # leaving uid 0 has taken those that are about files
+        perform([sets])  # leaving uid 0 has taken those that are about files
         yield
     finally:
         libc.setfsuid(0)
         libc.setfsgid(0)
-        capset(effective, permitted, inheritable)
-
-
-def raise_ambient(value: int) -> None:
-    """Make the ambient set exactly this.  Each must be permitted and inheritable."""
-    libc.prctl(flags.PR_CAP_AMBIENT, flags.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    for number in range(value.bit_length()):
-        if value >> number & 1:
-            libc.prctl(flags.PR_CAP_AMBIENT, flags.PR_CAP_AMBIENT_RAISE, number, 0, 0)
+        perform([sets])

@@ -28,10 +28,10 @@ def _checked(name: str) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
     return errcheck
 
 
-def _declare(name: str, *argtypes: Any) -> Any:
+def _declare(name: str, *argtypes: Any, restype: Any = c_int) -> Any:
     function = _lib[name]
     function.argtypes = argtypes
-    function.restype = c_int
+    function.restype = restype
     function.errcheck = _checked(name)
     return function
 
@@ -55,23 +55,25 @@ setns = _declare("setns", c_int, c_int)
 prctl = _declare("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 sethostname = _declare("sethostname", c_char_p, c_size_t)
 setdomainname = _declare("setdomainname", c_char_p, c_size_t)
-capset = _declare("capset", c_void_p, c_void_p)
 capget = _declare("capget", c_void_p, c_void_p)
 personality = _declare("personality", c_ulong)
+clone = _declare("clone", c_void_p, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p)
+mmap = _declare("mmap", c_void_p, c_size_t, c_int, c_int, c_int, c_long, restype=c_long)
+mprotect = _declare("mprotect", c_void_p, c_size_t, c_int)
+syscall = _declare("syscall", c_long, *[c_ulong] * 6, restype=c_long)
 _lib.setfsuid.argtypes = _lib.setfsgid.argtypes = (c_uint,)  # they never fail: they tell what was before
 setfsuid, setfsgid = _lib.setfsuid, _lib.setfsgid
 inotify_init1 = _declare("inotify_init1", c_int)
 inotify_add_watch = _declare("inotify_add_watch", c_int, c_char_p, c_uint)
 
-_BY_MACHINE = {  # pivot_root, bpf, seccomp, keyctl, sched_setattr
-    "x86_64": (155, 321, 317, 250, 314),
-    "aarch64": (41, 280, 277, 219, 274),
+_BY_MACHINE = {  # pivot_root, bpf, keyctl, sched_setattr
+    "x86_64": (155, 321, 250, 314),
+    "aarch64": (41, 280, 219, 274),
 }
-_pivot_root, _bpf, _seccomp, _keyctl, _sched_setattr = _BY_MACHINE.get(os.uname().machine, _BY_MACHINE["aarch64"])
+_pivot_root, _bpf, _keyctl, _sched_setattr = _BY_MACHINE.get(os.uname().machine, _BY_MACHINE["aarch64"])
 
 pivot_root = _syscall("pivot_root", _pivot_root, c_char_p, c_char_p)
 bpf = _syscall("bpf", _bpf, c_int, c_void_p, c_uint)
-seccomp = _syscall("seccomp", _seccomp, c_uint, c_uint, c_void_p)
 sched_setattr = _syscall("sched_setattr", _sched_setattr, c_int, c_void_p, c_uint)
 keyctl = _syscall("keyctl", _keyctl, c_int, c_void_p)
 open_tree = _syscall("open_tree", 428, c_int, c_char_p, c_uint)

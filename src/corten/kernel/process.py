@@ -1,7 +1,7 @@
-"""Processes: clone3, prctl, pidfds, descriptors, limits.
+"""Processes: clone3, prctl, pidfds, descriptors.
 
-Owns: clone3(2), prctl(2), close_range(2), pidfd_getfd(2), setrlimit by name, sethostname.  Signals and waiting are
-the standard library's.
+Owns: clone3(2), prctl(2), close_range(2), pidfd_getfd(2), sethostname.  Signals and waiting are the
+standard library's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import resource
 import signal
 import socket
 import struct
@@ -73,16 +72,6 @@ def set_dumpable(value: bool) -> None:
     libc.prctl(flags.PR_SET_DUMPABLE, int(value), 0, 0, 0)
 
 
-def set_keep_caps(value: bool) -> None:
-    """Keep permitted capabilities over setuid.  See PR_SET_KEEPCAPS."""
-    libc.prctl(flags.PR_SET_KEEPCAPS, int(value), 0, 0, 0)
-
-
-def set_no_new_privs() -> None:
-    """No exec gains rights from here on.  See PR_SET_NO_NEW_PRIVS."""
-    libc.prctl(flags.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-
-
 def set_time_slice(nanoseconds: int) -> None:
     """Run sooner and for shorter (0.1 to 100 ms); children and threads made later do not inherit it.
 
@@ -124,21 +113,6 @@ def set_hostname(name: str) -> None:
 def set_domainname(name: str) -> None:
     """See setdomainname(2)."""
     libc.setdomainname(name.encode(), len(name.encode()))
-
-
-def set_rlimit(name: str, soft: int, hard: int) -> None:
-    """By its kernel name, "RLIMIT_NOFILE".  See setrlimit(2)."""
-    number = getattr(resource, name, None)
-    if number is None:
-        raise OSError(22, "unknown resource limit", name)
-
-    def clipped(value: int) -> int:
-        return resource.RLIM_INFINITY if value < 0 or value >= 2**63 else value
-
-    try:
-        resource.setrlimit(number, (clipped(soft), clipped(hard)))
-    except ValueError as failure:  # what the module makes of EPERM and EINVAL
-        raise OSError(1, str(failure), name) from None
 
 
 def start_time(pid: int) -> int:

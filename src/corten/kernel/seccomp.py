@@ -13,7 +13,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from corten.kernel import flags, libc
+from corten.kernel import flags
+from corten.kernel.calls import Call
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _AND = 0x54
@@ -195,11 +196,9 @@ class _Backwards:
 
 
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))  # keeps the bytes where they are
 
 
-def load(program: bytes, *, filter_flags: int = 0) -> None:
-    """Filter this process and all it becomes.  Needs CAP_SYS_ADMIN or no_new_privs.  See seccomp(2)."""
-    text = ctypes.create_string_buffer(program, len(program))
-    loaded = _Program(len(program) // 8, ctypes.addressof(text))
-    libc.seccomp(flags.SECCOMP_SET_MODE_FILTER, filter_flags, ctypes.byref(loaded))
+def loading(step: str, program: bytes) -> Call:
+    """To filter a process and all it becomes.  Needs CAP_SYS_ADMIN or no_new_privs.  See seccomp(2)."""
+    return Call.of(step, "seccomp", flags.SECCOMP_SET_MODE_FILTER, 0, _Program(len(program) // 8, program))

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import stat
+import struct
 from collections.abc import Mapping
 from typing import NoReturn
 
-from corten.kernel import capabilities, files, process, seccomp
+from corten.kernel import calls, capabilities, files, flags, process, seccomp
+from corten.kernel.calls import Call, CallFailed
 from corten.runtime.protocol import StepFailure
 from corten.runtime.users import Identity
 from corten.spec.runtime import Process
 
+_INFINITY = 2**64 - 1
 _RESET = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
@@ -63,95 +67,115 @@ def find_program(args: tuple[str, ...], variables: Mapping[str, str], cwd: str) 
 
 
 def restrict(wanted: Process, identity: Identity, program: bytes | None) -> None:
-    """Everything up to, but not, execve."""
-    limit(wanted)
-    step = "set umask"
+    """Everything up to, but not, execve, here and now."""
+    set_oom_score(wanted.oom_score_adj)
+    entered, status = enter(wanted, identity), files.read_small("/proc/self/status")
     try:
-        os.umask(0o022 if wanted.user.umask is None else wanted.user.umask)
-        step = "change to working directory"
-        entered = _enter(wanted.cwd, tolerate=bool(identity.uid))
-        if wanted.no_new_privileges:
-            process.set_no_new_privs()
-        step = "load seccomp filter"
-        if program and not wanted.no_new_privileges:
-            seccomp.load(program)
-        step = "set user and capabilities"
-        _change_identity(wanted, identity)
-        step = "change to working directory"
-        if not entered:
-            _enter(wanted.cwd, tolerate=False)
-        step = "load seccomp filter"
-        if program and wanted.no_new_privileges:
-            seccomp.load(program)
-    except OSError as failure:
-        raise StepFailure.of(step, failure) from None
+        calls.perform(restriction(wanted, identity, program, status, entered))
+    except CallFailed as failure:
+        raise StepFailure.of(failure.call.step, failure) from None
 
 
-def limit(wanted: Process) -> None:
-    """Resource limits and the score for the out-of-memory killer."""
-    step = "set resource limits"
+def enter(wanted: Process, identity: Identity) -> bool:
+    """Go to the working directory.  False if that has to wait until we are the user."""
     try:
-        for each in wanted.rlimits:
-            process.set_rlimit(each.type, each.soft, each.hard)
-        step = "set oom_score_adj"
-        _set_oom_score(wanted.oom_score_adj)
+        os.chdir(wanted.cwd)
     except OSError as failure:
-        raise StepFailure.of(step, failure) from None
+        if isinstance(failure, PermissionError) and identity.uid:
+            return False
+        raise StepFailure.of("change to working directory", failure) from None
+    return True
 
 
-def _set_oom_score(value: int | None) -> None:
+def restriction(wanted: Process, identity: Identity, program: bytes | None, status: bytes, entered: bool) -> list[Call]:
+    """The calls that make a process of ours the container's.  ``status`` is /proc/PID/status of who shall make them."""
+    load = [seccomp.loading("load seccomp filter", program)] if program else []
+    chdir = [] if entered else [Call.of("change to working directory", "chdir", os.fsencode(wanted.cwd))]
+    before = [Call.of("set no_new_privs", "prctl", flags.PR_SET_NO_NEW_PRIVS, 1)] if wanted.no_new_privileges else load
+    after = load if wanted.no_new_privileges else []
+    umask = Call.of("set umask", "umask", 0o022 if wanted.user.umask is None else wanted.user.umask)
+    return [*limits(wanted), umask, *before, *_change_identity(wanted, identity, status), *chdir, *after]
+
+
+def limits(wanted: Process) -> list[Call]:
+    """Resource limits."""
+    made = []
+    for each in wanted.rlimits:
+        number = getattr(resource, each.type, None)
+        if number is None:
+            raise StepFailure("set resource limits", errno.EINVAL, f"unknown resource limit {each.type}")
+        # A negative number, and one that is too large, are RLIM_INFINITY.
+        soft, hard = (_INFINITY if value < 0 or value >= 2**63 else value for value in (each.soft, each.hard))
+        made.append(Call.of("set resource limits", "prlimit64", 0, number, struct.pack("=QQ", soft, hard)))
+    return made
+
+
+def set_oom_score(value: int | None) -> None:
+    """The score for the out-of-memory killer, which children inherit."""
     if value is None:
         return
     try:
         files.write_small("/proc/self/oom_score_adj", str(value))
-    except PermissionError:
+    except OSError as failure:
         # Lowering needs CAP_SYS_RESOURCE; for the default it is no failure that the daemon itself is worse off.
-        if value != 0:
-            raise
+        if value != 0 or not isinstance(failure, PermissionError):
+            raise StepFailure.of("set oom_score_adj", failure) from None
 
 
-def _enter(cwd: str, *, tolerate: bool) -> bool:
-    try:
-        os.chdir(cwd)
-    except PermissionError:
-        if not tolerate:
-            raise
-        return False
-    return True
+def _change_identity(wanted: Process, identity: Identity, status: bytes) -> list[Call]:
+    step, sets = "set user and capabilities", wanted.capabilities
+    groups = struct.pack(f"={len(identity.groups)}I", *identity.groups)
+    change = [
+        Call.of(step, "prctl", flags.PR_SET_KEEPCAPS, 1),
+        Call.of(step, "setgroups", len(identity.groups), groups),
+        Call.of(step, "setresgid", identity.gid, identity.gid, identity.gid),
+        Call.of(step, "setresuid", identity.uid, identity.uid, identity.uid),
+        Call.of(step, "prctl", flags.PR_SET_KEEPCAPS, 0),
+    ]
+    if sets is None:
+        return change
+    bounding, available = (capabilities.of_text(status, name) for name in ("CapBnd", "CapPrm"))
+    # What the machine itself does not grant (we may be in a container) cannot be given.
+    permitted = capabilities.mask(sets.permitted) & available
+    inheritable = capabilities.mask(sets.inheritable) & available
+    return [
+        *capabilities.limiting_bounding(step, capabilities.mask(sets.bounding), bounding),
+        *change,
+        capabilities.setting(step, capabilities.mask(sets.effective) & permitted, permitted, inheritable),
+        *capabilities.raising_ambient(step, capabilities.mask(sets.ambient) & permitted & inheritable),
+    ]
 
 
-def _change_identity(wanted: Process, identity: Identity) -> None:
-    sets = wanted.capabilities
-    status = files.read_small("/proc/self/status") if sets is not None else b""
-    if sets is not None:
-        capabilities.limit_bounding(capabilities.mask(sets.bounding), capabilities.of_text(status, "CapBnd"))
-    process.set_keep_caps(True)
-    os.setgroups(identity.groups)
-    os.setresgid(identity.gid, identity.gid, identity.gid)
-    os.setresuid(identity.uid, identity.uid, identity.uid)
-    process.set_keep_caps(False)
-    if sets is not None:
-        # What the machine itself does not grant (we may be in a container) cannot be given.
-        available = capabilities.of_text(status, "CapPrm")
-        permitted = capabilities.mask(sets.permitted) & available
-        inheritable = capabilities.mask(sets.inheritable) & available
-        capabilities.capset(capabilities.mask(sets.effective) & permitted, permitted, inheritable)
-        ambient = capabilities.mask(sets.ambient) & permitted & inheritable
-        capabilities.raise_ambient(ambient)
+def reset_signals() -> None:
+    """As a program expects to find them."""
+    for signum in _RESET:
+        signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def execution(path: str, wanted: Process, variables: Mapping[str, str]) -> Call:
+    """The call that ends a list."""
+    texts = [os.fsencode(each) for each in (path, *wanted.args)]
+    env = [os.fsencode(f"{name}={value}") for name, value in variables.items()]
+    if any(b"\0" in each for each in (*texts, *env)):
+        raise not_executed(path, wanted, errno.EINVAL)
+    return Call.of("exec", "execve", texts[0], texts[1:], env)
+
+
+def not_executed(path: str, wanted: Process, number: int) -> StepFailure:
+    """What to say of a failed execve, in Docker's words."""
+    words = os.strerror(number).lower()
+    if number == errno.ENOENT:
+        words = f"stat {path}: {words}"  # the interpreter of a script, or a loader
+    return StepFailure("exec", number, f'exec: "{wanted.args[0]}": {words}')
 
 
 def execute(path: str, wanted: Process, variables: Mapping[str, str], *, die_with_parent: bool) -> NoReturn:
     """execve, or a StepFailure with Docker's words."""
-    for signum in _RESET:
-        signal.signal(signum, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    reset_signals()
     if die_with_parent:
         process.set_parent_death_signal(signal.SIGKILL)
     try:
         os.execve(path, wanted.args, variables)
     except (OSError, ValueError) as failure:
-        number = getattr(failure, "errno", None) or errno.EINVAL
-        words = os.strerror(number).lower()
-        if number == errno.ENOENT:
-            words = f"stat {path}: {words}"  # the interpreter of a script, or a loader
-        raise StepFailure("exec", number, f'exec: "{wanted.args[0]}": {words}') from None
+        raise not_executed(path, wanted, getattr(failure, "errno", None) or errno.EINVAL) from None

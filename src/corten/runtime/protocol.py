@@ -25,9 +25,11 @@ from __future__ import annotations
 
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 ATTACHING_EXEC_VERSION = 2
 """From here on a shim's ``exec`` takes a client."""
+ANNOUNCED_EXEC_VERSION = 3
+"""From here on an exec may be announced."""
 
 FDS = ("pidfd", "netns", "root", "netlink")
 """The order of the descriptors that come with ``created`` (and ``hello``, which has no netlink)."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from corten.kernel import capabilities, wire
+from corten.kernel import calls, capabilities, files, wire
 from corten.runtime import become, rootfs, seccomp_profile, users
 from corten.runtime.cgroup import devices, limits
 from corten.runtime.mount_options import MountOptions
 from corten.runtime.protocol import StepFailure
-from corten.spec.runtime import Spec
+from corten.spec.runtime import Process, Spec
 
 DEFAULT_CAPABILITIES = tuple(
     f"CAP_{name}"
@@ -83,10 +83,26 @@ def run() -> None:
     assert spec.process.capabilities is not None
     capabilities.mask(spec.process.capabilities.bounding)
     seccomp_profile.default_program(frozenset(DEFAULT_CAPABILITIES))
-    passwd = users.parse_passwd("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
-    identity = users.resolve(spec.process.user, passwd, users.parse_group("root:x:0:\nusers:x:100:nobody\n"))
-    become.environment(spec.process, identity)
+    enter()
     StepFailure.of("rehearsal", OSError(2, "nothing", "/x")).to_json()
+    _talk()
+
+
+def enter() -> None:
+    """The part of it that an exec does too."""
+    wanted = Process.parse(json.loads(json.dumps(_SAMPLE["process"])))
+    program = seccomp_profile.default_program(frozenset(DEFAULT_CAPABILITIES))
+    passwd = users.parse_passwd("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
+    identity = users.resolve(wanted.user, passwd, users.parse_group("root:x:0:\nusers:x:100:nobody\n"))
+    variables = become.environment(wanted, identity)
+    become.find_program(wanted.args, variables, "/")
+    status = files.read_small("/proc/self/status")
+    listed = become.restriction(wanted, identity, program, status, True)
+    calls.Launch([*listed, become.execution("/bin/true", wanted, variables)])
+    _talk()
+
+
+def _talk() -> None:
     ours, theirs = wire.pair()
     with ours, theirs:
         wire.send(ours, {"rehearsal": True}, [ours.fileno()])

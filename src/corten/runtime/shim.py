@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from corten.kernel import process, wire
 from corten.runtime import spawn
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group, Hierarchies
+from corten.runtime.entrants import Entrants
 from corten.runtime.external.guest import Guest
 from corten.runtime.logfile import LogFile
 from corten.runtime.logsink import TeeLog
@@ -48,6 +50,7 @@ class Running:
     waiting: list[tuple[Connection, int]] = field(default_factory=list)  # start or exec requests to answer
     failure: StepFailure | None = None
     note: Any = None  # the daemon's own words about an exec, for the daemon that comes after it
+    has_stdin: bool = False
 
 
 def bury(creator: spawn.Child) -> None:
@@ -71,7 +74,9 @@ class Shim:
         self.loop = Loop(self.reaped)
         self.main = Running(None, Stdio(self.loop))
         self.execs: dict[str, Running] = {}
+        self._ended_execs: deque[str] = deque()
         self.pending: dict[str, Stdio] = {}  # attached before their exec came
+        self.entrants = Entrants(self)
         self.service = Service(self)
         self.netns_fd, self.root_fd = fds["netns"], fds["root"]
         self.guest = Guest(self, self.options["runtime"], fds["starter"]) if "starter" in fds else None
@@ -131,6 +136,11 @@ class Shim:
         )
         sink = self.options.get("log_sink")
         return TeeLog(file, sink) if sink else file
+
+    @property
+    def confinement(self) -> spawn.Confinement:
+        """What holds for execs too."""
+        return spawn.Confinement.parse(self._confinement)
 
     @property
     def has_pid_namespace(self) -> bool:
@@ -195,47 +205,32 @@ class Shim:
             self.resolve(self.main)
 
     def exec(self, connection: Connection, request: int, message: wire.Message) -> None:
-        """Fork a further process; answered when it executes, or fails to."""
+        """Start a further process; answered when it executes, or fails to."""
         body = message.body
         exec_id, wanted = str(body["exec_id"]), body["process"]
         if self.ended or self.main.child is None or self.main.started_at is None:
             raise StepFailure("exec", 3, "the container is not running")
         if exec_id in self.execs:
             raise StepFailure("exec", 17, "this exec has already been started")
-        stdio = self.pending.pop(exec_id, None) or Stdio(self.loop)
-        running = Running(exec_id, stdio, waiting=[(connection, request)], note=body.get("note"))
         stdin = bool(body.get("stdin"))
+        entrant = None if exec_id in self.pending else self.entrants.prepared(exec_id, wanted)
+        early = entrant.stdio if entrant else self.pending.pop(exec_id, None)
+        stdio = early or Stdio(self.loop)
+        running = Running(exec_id, stdio, waiting=[(connection, request)], note=body.get("note"), has_stdin=stdin)
         if client := body.get("client"):
             stdio.attach(socket.socket(fileno=message.take()), streams_wanted(client), stdin=bool(client["stdin"]))
         if self.guest:
             self.guest.exec(running, wanted, stdin=stdin)
             self.execs[exec_id] = running
             return
-        ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
-        try:
-            running.child = spawn.spawn_exec(
-                spawn.Confinement.parse(self._confinement), wanted, self.main.child.pidfd, self.group, ends
-            )
-        except BaseException:
-            stdio.close()
-            raise
-        finally:
-            for fd in ends:
-                os.close(fd)
+        if entrant is None:
+            ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
+            entrant = self.entrants.brief(wanted, stdio, ends)
         self.execs[exec_id] = running
-        self.by_pid[running.child.pid] = running
-        self.loop.watch_child(running.child.pidfd)
-        channel = running.child.channel
-        assert channel is not None
-        channel.setblocking(False)
+        self.entrants.go(entrant, running, wanted)
 
-        def report(events: int) -> None:
-            self.resolve(running, stdin=stdin)
-
-        self.loop.add(channel.fileno(), READ, report)
-
-    def resolve(self, running: Running, *, stdin: bool = False) -> None:
-        """Read what a child says on its way to execve; the channel's end is success."""
+    def resolve(self, running: Running) -> None:
+        """Read what init says on its way to execve; the channel's end is success."""
         child = running.child
         if child is None or child.channel is None or child.channel.fileno() < 0:
             return
@@ -249,8 +244,6 @@ class Shim:
             with message:
                 if "failed" in message.body:
                     running.failure = StepFailure.parse(message.body["failed"])
-                elif "terminal" in message.body:
-                    running.stdio.open_terminal(message.take(), stdin=stdin)
         self.loop.remove(child.channel.fileno())
         child.channel.close()
         began = running.failure is None and bool(running.waiting)
@@ -270,6 +263,8 @@ class Shim:
 
     def reaped(self, pid: int, status: int) -> None:
         """A child has ended: init, an exec, an orphan, or a compressor."""
+        if self.entrants.reaped(pid, status):
+            return
         running = self.by_pid.pop(pid, None)
         if running is None:
             return
@@ -319,13 +314,15 @@ class Shim:
             self.loop.remove(running.child.pidfd)  # another child's end may have told us of this one's
             os.close(running.child.pidfd)
         self.service.tell({"event": "exited", "exec_id": running.exec_id, **running.record})
-        ended = [exec_id for exec_id, each in self.execs.items() if each.record is not None]
-        for exec_id in ended[:-_KEPT_EXECS]:
-            del self.execs[exec_id]
+        self._ended_execs.append(running.exec_id)
+        if len(self._ended_execs) > _KEPT_EXECS:
+            del self.execs[self._ended_execs.popleft()]
+        self.entrants.stand_by()
 
     def _finish_container(self) -> None:
         assert self.main.record is not None
         self.ended = True
+        self.entrants.dismiss_all()
         if self.log:
             self.log.close()
         if self.main.started_at is not None:

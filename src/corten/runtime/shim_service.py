@@ -1,6 +1,7 @@
 """The shim's requests: who is connected, what they may ask, and the answers.
 
 hello                                   what ``created`` tells, with the execs; + pidfd, netns, root
+announce exec_id, process, stdin        that an exec may come; never answered
 start                                   answered when init has executed: {"pid", "started_at"}
 exec     exec_id, process, stdin        likewise for a further process; + a stream for its "client", as in attach
 attach   exec_id?, stdin, stdout, stderr   + one end of a stream socket
@@ -56,6 +57,7 @@ _OPERATIONS = frozenset(
     {
         "hello",
         "start",
+        "announce",
         "exec",
         "attach",
         "signal",
@@ -185,6 +187,11 @@ class Service:
 
     def _start(self, connection: Connection, request: int, message: wire.Message) -> None:
         self._shim.start(connection, request)
+
+    def _announce(self, connection: Connection, request: int, message: wire.Message) -> None:
+        body = message.body
+        if self._shim.status == "running" and not self._shim.guest:
+            self._shim.entrants.announce(str(body["exec_id"]), body["process"], stdin=bool(body.get("stdin")))
 
     def _exec(self, connection: Connection, request: int, message: wire.Message) -> None:
         self._shim.exec(connection, request, message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,35 +141,14 @@ def hand_groups(group: Group, spec: Spec, channel: socket.socket) -> None:
         os.close(fd)
 
 
-def spawn_exec(
-    confinement: Confinement, process_body: Mapping[str, Any], init_pidfd: int, group: Group, stdio: Sequence[int]
-) -> Child:
-    """Fork a further process into a running container; with a terminal it reports the master."""
-    if confinement.owner:
-        lend(stdio, confinement.owner, confinement.owner)
-    plan = enter.Plan(
-        process=process_body,
-        namespaces={kind for kind in confinement.namespaces if kind != "time"} | {"mount"},
-        init_pidfd=init_pidfd,
-        join_fds=group.join_fds(),
-        stdio=stdio,
-        find_program=confinement.filter_program,
-    )
+def spawn_entrant(confinement: Confinement, init_pidfd: int, rehearse: Callable[[], None] | None) -> Child:
+    """Fork what will make a further process of a running container: the child that enter.py is about."""
+    joined = {kind for kind in confinement.namespaces if kind != "time"} | {"mount"}
+    plan = enter.Plan(joined, init_pidfd, confinement.filter_program, rehearse)
     ours, theirs = wire.pair()
-    home_fd = namespaces.open_of("self", "pid")
-    try:
-        # Only children go into the new pid namespace; come back before anything else is forked.
-        namespaces.setns(init_pidfd, namespaces.CLONE_FLAGS["pid"])
-        try:
-            pid, pidfd = process.clone3(0)
-            if pid == 0:
-                ours.close()
-                enter.main(plan, theirs)
-        finally:
-            namespaces.setns(home_fd, namespaces.CLONE_FLAGS["pid"])
-    finally:
-        theirs.close()
-        os.close(home_fd)
-        for fd in plan.join_fds:
-            os.close(fd)
+    pid, pidfd = process.clone3(0)
+    if pid == 0:
+        ours.close()
+        enter.main(plan, theirs)
+    theirs.close()
     return Child(pid, pidfd, ours)

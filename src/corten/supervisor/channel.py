@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
 from collections.abc import Callable, Sequence
@@ -35,6 +36,12 @@ class Channel:
     def is_closed(self) -> bool:
         """Whether the shim is gone, or we have let go of it."""
         return self._closed
+
+    def tell(self, op: str, **body: Any) -> None:
+        """A request that is never answered, and may get lost."""
+        if not self._closed:
+            with contextlib.suppress(OSError):
+                wire.send(self._sock, {"op": op, **body})
 
     def expect(self) -> int:
         """The number of a request that goes another way; ``answer`` is its answer."""

@@ -17,7 +17,14 @@ from typing import Any
 from corten.errors import Conflict, NotFound
 from corten.kernel import wire
 from corten.runtime.cgroup import Group, Hierarchies
-from corten.runtime.protocol import ATTACHING_EXEC_VERSION, FDS, LATER_FDS, NETWORK_FDS, StepFailure
+from corten.runtime.protocol import (
+    ANNOUNCED_EXEC_VERSION,
+    ATTACHING_EXEC_VERSION,
+    FDS,
+    LATER_FDS,
+    NETWORK_FDS,
+    StepFailure,
+)
 from corten.supervisor.channel import Channel, translate
 from corten.supervisor.model import RUNTIME_STEP, Client, ExitRecord, StartFailure
 from corten.supervisor.recover import bury
@@ -172,6 +179,11 @@ class Task:
                     self.status = "running"
         except StepFailure as failure:
             raise start_failure(failure, "create") from None
+
+    def announce_exec(self, exec_id: str, process: dict[str, Any], *, tty: bool, stdin: bool) -> None:
+        """Let the shim prepare for an exec that is likely to come at once."""
+        if self._version >= ANNOUNCED_EXEC_VERSION:
+            self._channel.tell("announce", exec_id=exec_id, process={**process, "terminal": tty}, stdin=stdin)
 
     async def exec(self, exec_id: str, process: dict[str, Any], *, tty: bool, stdin: bool, note: Any = None) -> int:
         """Start a further process; its pid as the host numbers it.  Raises StartFailure.

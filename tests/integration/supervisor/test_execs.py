@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from corten.errors import NotFound
 from corten.supervisor.model import StartFailure
 from corten.supervisor.service import Supervisor, Task
-from rig.bundles import Machine, read_all, run_exec, unframe
+from rig.bundles import Machine, exec_process, read_all, run_attached, run_exec, unframe
 
 pytestmark = pytest.mark.root
 
@@ -127,3 +128,76 @@ def is_shim_of(pid: str, container: str) -> bool:
             return stream.read().startswith(b"corten-shim " + container.encode() + b"\0")
     except OSError:
         return False
+
+
+def inside(task: Task) -> set[int]:
+    """The processes that the container sees."""
+    return {int(each) for each in os.listdir(f"/proc/{task.pid}/root/proc") if each.isdigit()}
+
+
+def siblings(task: Task) -> set[int]:
+    """What else the container's shim has for children."""
+    parent = int(Path(f"/proc/{task.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return {int(each) for each in text.split()} - {task.pid}
+
+
+def announce(task: Task, exec_id: str, args: list[str], *, tty: bool = False) -> None:
+    task.announce_exec(exec_id, exec_process(args), tty=tty, stdin=False)
+
+
+def test_an_announced_exec(machine: Machine) -> None:
+    async def work(supervisor: Supervisor) -> None:
+        task = await sleeper(supervisor, machine)
+        args = ["sh", "-c", "echo $((1+1)); ps | wc -l"]
+        announce(task, "soon", args)
+        await asyncio.sleep(0.2)
+        assert siblings(task)
+        assert inside(task) == {1}, "what prepares for an exec is seen inside"
+        outcome = await run_attached(task, "soon", args)
+        assert (outcome.status, outcome.out) == (0, b"2\n5\n"), "title, sleep, sh, ps, wc"
+        announce(task, "other", ["echo", "wrong"])
+        assert (await run_attached(task, "other", ["echo", "right"])).out == b"right\n"
+        announce(task, "missing", ["nosuch"])
+        with pytest.raises(StartFailure, match="executable file not found"):
+            await run_attached(task, "missing", ["nosuch"])
+        announce(task, "never", args, tty=True)
+        await asyncio.sleep(0.1)
+        await end(task)
+
+    machine.run(work)
+
+
+def test_what_is_announced_and_never_comes_is_forgotten(machine: Machine) -> None:
+    async def work(supervisor: Supervisor) -> None:
+        task = await sleeper(supervisor, machine)
+        for number in range(20):
+            announce(task, f"e{number}", ["true"])
+        async with asyncio.timeout(10):
+            while not siblings(task):
+                await asyncio.sleep(0.05)
+            assert len(siblings(task)) < 20
+            while siblings(task):
+                await asyncio.sleep(0.05)
+        assert (await run_attached(task, "e0", ["echo", "late"])).out == b"late\n"
+        await end(task)
+
+    machine.run(work)
+
+
+def test_whoever_prepares_an_exec_may_be_killed(machine: Machine) -> None:
+    async def work(supervisor: Supervisor) -> None:
+        task = await sleeper(supervisor, machine)
+        for number in range(2):
+            announce(task, f"e{number}", ["echo", "here"])
+            async with asyncio.timeout(10):
+                while not (waiting := siblings(task)):
+                    await asyncio.sleep(0.05)
+                for pid in waiting:
+                    os.kill(pid, signal.SIGKILL)
+                while siblings(task):
+                    await asyncio.sleep(0.05)
+            assert (await run_attached(task, f"e{number}", ["echo", "here"])).out == b"here\n"
+        await end(task)
+
+    machine.run(work)

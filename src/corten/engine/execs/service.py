@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,7 @@ class Exec:
     id: str
     live: Live
     config: dict[str, Any]
+    process: dict[str, Any]  # OCI's; empty once it was started before our time
     is_running: bool = False
     was_started: bool = False
     exit_code: int | None = None
@@ -49,6 +51,7 @@ class ExecService:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._execs: dict[str, Exec] = {}
+        self._ended: deque[Exec] = deque()
 
     def recover(self) -> None:
         """Know again, after a daemon restart, what was started: what runs is watched, what ended can be asked."""
@@ -58,14 +61,15 @@ class ExecService:
                     self._recover(live, exec_id, known)
 
     def _recover(self, live: Live, exec_id: str, known: Mapping[str, Any]) -> None:
-        item = Exec(exec_id, live, fields.read(known["note"], EXEC_CONFIG, "ExecConfig"), was_started=True)
+        item = Exec(exec_id, live, fields.read(known["note"], EXEC_CONFIG, "ExecConfig"), {}, was_started=True)
         item.pid = int(known["pid"])
         self._execs[exec_id] = item
-        live.exec_ids.add(exec_id)
         if record := known.get("record"):
             item.exit_code = int(record["status"])
+            self._end(item)
         else:
             item.is_running = True
+            live.exec_ids.add(exec_id)
             assert live.task is not None
             self._ground.background.start(self._watch(item, live.task), f"exec {exec_id[:12]}")
 
@@ -80,10 +84,11 @@ class ExecService:
             if not item or item.startswith("="):
                 raise Invalid(f"invalid environment variable: {item}")
         self._check(live)
-        made = Exec(names.new_id(), live, config)
-        self._forget_old()
+        made = Exec(names.new_id(), live, config, _process(live, config))
         self._execs[made.id] = made
         live.exec_ids.add(made.id)
+        if live.task is not None:
+            live.task.announce_exec(made.id, made.process, tty=bool(config["Tty"]), stdin=bool(config["AttachStdin"]))
         self._publish(made, f"exec_create: {_words(made)}")
         return made.id
 
@@ -96,10 +101,13 @@ class ExecService:
         if not live.record.is_running:
             raise Conflict(f"container {live.record.id} is not running")
 
-    def _forget_old(self) -> None:
-        ended = [item for item in self._execs.values() if item.was_started and not item.is_running]
-        for item in ended[: max(len(ended) - KEPT, 0)]:
-            self.drop(item)
+    def _end(self, item: Exec) -> None:
+        """docker: an exec that has ended is no longer told with its container, but can still be asked for."""
+        item.is_running = False
+        item.live.exec_ids.discard(item.id)
+        self._ended.append(item)
+        if len(self._ended) > KEPT:
+            self.drop(self._ended.popleft())
 
     def drop(self, item: Exec) -> None:
         """Forget an exec."""
@@ -178,7 +186,7 @@ class ExecService:
             client = Client(*(bool(config[f"Attach{name}"]) for name in ("Stdin", "Stdout", "Stderr")))
             stream = await self._execute(item, task, size, client if is_attached else None)
         except BaseException as error:
-            item.is_running = False
+            self._end(item)
             is_told = isinstance(error, StartFailure) and error.step != "find user"
             item.exit_code = error.exit_code if is_told else 126  # type: ignore[attr-defined]
             if isinstance(error, StartFailure):
@@ -189,16 +197,7 @@ class ExecService:
     async def _execute(
         self, item: Exec, task: Task, size: list[int] | None, client: Client | None
     ) -> socket.socket | None:
-        config = item.config
-        process = lower.exec_process(
-            item.live.record,
-            config["Cmd"],
-            user_name=config["User"],
-            env=config["Env"],
-            cwd=config["WorkingDir"],
-            tty=bool(config["Tty"]),
-            privileged=bool(config["Privileged"]),
-        )
+        config, process = item.config, dict(item.process)
         if size and len(size) == 2 and any(size):
             process["consoleSize"] = {"height": size[0], "width": size[1]}
         tty, stdin, note = bool(config["Tty"]), bool(config["AttachStdin"]), {**config, "Env": None}
@@ -213,7 +212,7 @@ class ExecService:
             item.exit_code = ended.status
         except CortenError:
             item.exit_code = 137  # the container was killed, and its shim with it
-        item.is_running = False
+        self._end(item)
         self._publish(item, "exec_die", exitCode=str(item.exit_code))
 
     async def resize(self, exec_id: str, height: int, width: int) -> None:
@@ -225,6 +224,18 @@ class ExecService:
 
     def _publish(self, item: Exec, action: str, **attributes: str) -> None:
         self._ground.publish(item.live, action, execID=item.id, **attributes)
+
+
+def _process(live: Live, config: Mapping[str, Any]) -> dict[str, Any]:
+    return lower.exec_process(
+        live.record,
+        config["Cmd"],
+        user_name=config["User"],
+        env=config["Env"],
+        cwd=config["WorkingDir"],
+        tty=bool(config["Tty"]),
+        privileged=bool(config["Privileged"]),
+    )
 
 
 def _words(item: Exec) -> str:

@@ -235,6 +235,18 @@ async def load_all(store: Store, path: Path, scratch: Path) -> list[Digest]:
     ]
 
 
+async def drained(store: Store, images: list[Saved]) -> bytes:
+    async with store.saver.opened(images) as outflow:
+        data = await asyncio.to_thread(read_all, outflow.fd)
+    assert len(data) == outflow.size
+    return data
+
+
+def read_all(fd: int) -> bytes:
+    with open(fd, "rb", closefd=False) as pipe:
+        return pipe.read()
+
+
 async def test_images_go_out_and_come_back(tmp_path: Path) -> None:
     name, other = Reference.parse("foo/bar:1"), Reference.parse("other:2")
     async with open_store(tmp_path / "one") as store:
@@ -250,7 +262,7 @@ async def test_images_go_out_and_come_back(tmp_path: Path) -> None:
         blob = Descriptor(media_types.DOCKER_LAYER_GZIP, store.content.write(packed), len(packed))
         store.images.record_layer_blob(DIFF_IDS[1], blob)
         record = store.images.get(id)
-        archive = b"".join([piece async for piece in store.saver.stream([Saved(record, [name, other]), Saved(record)])])
+        archive = await drained(store, [Saved(record, [name, other]), Saved(record)])
         (tmp_path / "saved.tar").write_bytes(archive)
         await store.saver.save([Saved(record, [name, other]), Saved(record)], tmp_path / "same.tar")
         assert (tmp_path / "same.tar").read_bytes() == archive
@@ -269,19 +281,33 @@ async def test_images_go_out_and_come_back(tmp_path: Path) -> None:
             assert (upper / "etc/c").read_bytes() == b"3" * 70000
             assert await store.faults() == []
             # What was loaded goes out with the very diff IDs it had: the recipes work.
-            again = b"".join([piece async for piece in store.saver.stream([Saved(store.images.get(id), [name])])])
+            again = await drained(store, [Saved(store.images.get(id), [name])])
             assert len(again) > 70000
 
 
-async def test_a_stream_that_nobody_reads_ends_its_worker(tmp_path: Path) -> None:
+async def test_a_pipe_that_nobody_reads_ends_its_worker(tmp_path: Path) -> None:
     async with open_store(tmp_path / "root") as store:
         (tmp_path / "l.tar").write_bytes(layer({"big": os.urandom(4 << 20)}))
         diff_id, _ = await store.unpacker.unpack_layer(tmp_path / "l.tar", None, None)
         id = store.images.add(json.dumps({"rootfs": {"diff_ids": [str(diff_id)]}}).encode())
-        stream = store.saver.stream([Saved(store.images.get(id))])
-        assert await anext(stream)
-        await stream.aclose()
+        with pytest.raises(ConnectionResetError):
+            async with store.saver.opened([Saved(store.images.get(id))]) as outflow:
+                assert await asyncio.to_thread(os.read, outflow.fd, 1)
+                raise ConnectionResetError
         assert not store.workers._busy
+
+
+async def test_a_layer_that_was_changed_cuts_the_archive_short(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "root") as store:
+        (tmp_path / "l.tar").write_bytes(layer({"big": os.urandom(1 << 20), "end": b"1"}))
+        diff_id, chain = await store.unpacker.unpack_layer(tmp_path / "l.tar", None, None)
+        id = store.images.add(json.dumps({"rootfs": {"diff_ids": [str(diff_id)]}}).encode())
+        (store.snapshots.upper(str(chain)) / "end").write_bytes(b"2")
+        data = b""
+        with pytest.raises(Internal, match="were changed"):
+            async with store.saver.opened([Saved(store.images.get(id))]) as outflow:
+                data = await asyncio.to_thread(read_all, outflow.fd)
+        assert 1 << 20 < len(data) < outflow.size
 
 
 async def test_the_oci_form_alone(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ Owns: which images and names the given names mean.  For the archive read store/a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from corten.engine.images.ground import ImageGround
 from corten.engine.images.removal import is_id_prefix
@@ -16,7 +17,6 @@ from corten.spec.reference import Reference
 from corten.store.archives import save as archives
 from corten.store.images import ImageRecord
 
-Send = Callable[[bytes], Awaitable[None]]
 Find = Callable[[str, Platform | None], ImageRecord]
 
 
@@ -27,8 +27,11 @@ class Saver:
         self._ground = ground
         self._archives = archives.Saver(ground.layout, ground.content, ground.images, ground.snapshots, ground.workers)
 
-    async def save(self, names: Sequence[str], find: Find, send: Send, *, platform: Platform | None) -> None:
-        """Put the named images into one archive; raises NotFound before the first byte."""
+    @asynccontextmanager
+    async def save(
+        self, names: Sequence[str], find: Find, *, platform: Platform | None
+    ) -> AsyncIterator[archives.Outflow]:
+        """The named images in one archive; raises NotFound before there is any."""
         if not names:
             raise Invalid("no images specified")
         chosen: dict[tuple[Digest, Digest | None], tuple[ImageRecord, list[Reference]]] = {}
@@ -41,8 +44,8 @@ class Saver:
                 if reference is not None and reference not in references:
                     references.append(reference)
         saved = [archives.Saved(record, references, index) for (_, index), (record, references) in chosen.items()]
-        async for piece in self._archives.stream(saved):
-            await send(piece)
+        async with self._archives.opened(saved) as outflow:
+            yield outflow
         for item in saved:
             self._ground.publish("save", item.record.id)
 

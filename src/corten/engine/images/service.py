@@ -6,7 +6,8 @@ load.py, save.py, imports.py (bringing and sending), search.py (asking registrie
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from corten.api.filters import Filters
@@ -26,6 +27,7 @@ from corten.engine.images.shelf import ImageShelf
 from corten.spec.digest import Digest
 from corten.spec.platform import Platform
 from corten.spec.reference import Reference
+from corten.store.archives.save import Outflow
 from corten.store.images import ImageRecord
 
 # docker: the name that clients look for; layers of this store are overlay directories as well.
@@ -189,11 +191,9 @@ class ImageService:
         """Take the images out of an archive; a sentence about each."""
         return await self._loader.load(body, progress, quiet=quiet, platform=platform)
 
-    async def save(
-        self, wanted: Sequence[str], send: Callable[[bytes], Awaitable[None]], *, platform: Platform | None = None
-    ) -> None:
-        """Put images into an archive."""
-        await self._saver.save(wanted, self.find, send, platform=platform)
+    def save(self, wanted: Sequence[str], *, platform: Platform | None = None) -> AbstractAsyncContextManager[Outflow]:
+        """Images in an archive, while it is being made."""
+        return self._saver.save(wanted, self.find, platform=platform)
 
     def files(self, name: str) -> AsyncIterator[bytes]:
         """A tar of the files that a container would see; raises NotFound before the first byte."""

@@ -9,7 +9,7 @@ from aiohttp import web
 from corten.api import progress
 from corten.api.filters import Filters
 from corten.errors import CortenError, Denied, Invalid
-from corten.server import lines, query
+from corten.server import lines, outflows, query
 from corten.server.request import Handler, engine, filters, flag, number, param, reply, since
 from corten.spec.platform import Platform
 
@@ -195,11 +195,8 @@ async def image_save_many(request: web.Request) -> web.StreamResponse:
 async def _save(request: web.Request, names: list[str]) -> web.StreamResponse:
     platform = query.platform(request) if since(request, 48) else None
     images = engine(request).images
-
-    async def job(pipe: lines.Pipe) -> None:
-        await images.save(names, pipe.send, platform=platform)
-
-    return await lines.answer(request, job, TAR)
+    async with images.save(names, platform=platform) as outflow:
+        return await outflows.answer(request, outflow.fd, outflow.size, TAR)
 
 
 async def image_push(request: web.Request) -> web.StreamResponse:

@@ -15,6 +15,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from corten.spec.digest import Digest
 from corten.spec.image import ImageConfig, Index, Manifest, chain_ids
 from corten.spec.reference import Reference
 from corten.store.archives.read import ANNOTATION_IMAGE_NAME
-from corten.store.archives.write import Member
+from corten.store.archives.write import Member, measure
 from corten.store.content import Content
 from corten.store.images import ImageRecord, Images
 from corten.store.layers.printing import Source
@@ -35,7 +36,6 @@ from corten.store.snapshots.base import Snapshots
 from corten.store.workers import Workers
 
 PIPE_SIZE = 1 << 20
-READ = 1 << 20
 F_SETPIPE_SZ = 1031
 
 
@@ -46,6 +46,14 @@ class Saved:
     record: ImageRecord
     references: Sequence[Reference] = ()
     index: Digest | None = None  # what the names name, where that is more than the one image
+
+
+@dataclass(frozen=True, slots=True)
+class Outflow:
+    """So many bytes come out of the pipe at ``fd``; fewer if something fails."""
+
+    fd: int
+    size: int
 
 
 class Saver:
@@ -60,27 +68,21 @@ class Saver:
         self._snapshots = snapshots
         self._workers = workers
 
-    async def stream(self, images: Sequence[Saved]) -> AsyncIterator[bytes]:
-        """The archive, piece by piece.  What fails, fails here, perhaps in the middle: then it is cut short."""
+    @asynccontextmanager
+    async def opened(self, images: Sequence[Saved]) -> AsyncIterator[Outflow]:
+        """The archive, on its way.  What fails, fails when all was read: then it was cut short."""
         plan = await self.plan(images)
         reading, writing = os.pipe2(os.O_CLOEXEC)
         _widen(writing)
         job = asyncio.ensure_future(self._workers.save(plan, Path(f"/proc/{os.getpid()}/fd/{writing}")))
         # The worker opens the pipe for itself; ours is closed when it is done, so that the reader sees the end.
         job.add_done_callback(lambda _: os.close(writing))
-        piece: asyncio.Future[bytes] | None = None
         try:
-            while True:
-                piece = asyncio.ensure_future(asyncio.to_thread(os.read, reading, READ))
-                data = await asyncio.shield(piece)
-                if not data:
-                    break
-                yield data
+            yield Outflow(reading, measure(plan))
             await job
         finally:
             job.cancel()
-            # With the worker gone a read that still waits sees the end; only then may the descriptor go.
-            await asyncio.gather(job, *([piece] if piece else []), return_exceptions=True)
+            await asyncio.gather(job, return_exceptions=True)
             os.close(reading)
 
     async def save(self, images: Sequence[Saved], out: Path) -> None:

@@ -9,17 +9,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import queue
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from corten.errors import Internal
 from corten.spec.digest import Digest
 from corten.store.layers import header
-from corten.store.layers.header import Entry
+from corten.store.layers.header import Entry, padding
 from corten.store.layers.printing import Source, print_source
-from corten.store.layers.writer import TarWriter
+from corten.store.layers.writer import Counter, TarWriter
+
+PIECE = 1 << 18
+DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +86,71 @@ def write_archive(members: Sequence[Member], write: Callable[[bytes | bytearray]
     return writer.size
 
 
+def measure(members: Sequence[Member]) -> int:
+    """How long the archive is."""
+    counter = Counter()
+    for member in members:
+        directory = member.name.endswith("/")
+        counter.add(Entry(member.name.encode(), header.DIRECTORY if directory else header.REGULAR, size=member.size))
+        counter.size += member.size + padding(member.size)
+    counter.finish()
+    return counter.size
+
+
 def _layer(writer: TarWriter, member: Member, source: Source) -> None:
-    running = hashlib.sha256()
-    size = 0
-
-    def write(data: bytes | bytearray) -> None:
-        nonlocal size
-        running.update(data)
-        size += len(data)
-        writer.raw(data)
-
-    print_source(source, write)
-    if size != member.size or (member.expected is not None and Digest.from_hash(running) != member.expected):
+    with _Checked(writer) as checked:
+        print_source(source, checked.write)
+        checked.flush()
+    if checked.size != member.size or (member.expected is not None and checked.digest != member.expected):
         raise Internal(f"layer {member.expected}: its files were changed")
-    writer.pad(size)
+    writer.pad(checked.size)
+
+
+class _Checked:
+    """Between a layer's source and the archive: gathers small pieces, and hashes them on a thread of its own."""
+
+    def __init__(self, writer: TarWriter) -> None:
+        self._writer = writer
+        self._pending = bytearray()
+        self._hash = hashlib.sha256()
+        self._hashing: queue.Queue[bytes | bytearray | None] = queue.Queue(DEPTH)
+        self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
+        self.size = 0
+
+    def write(self, data: bytes | bytearray) -> None:
+        self.size += len(data)
+        if len(data) >= PIECE:
+            self.flush()
+            self._pass(data)
+            return
+        self._pending += data
+        if len(self._pending) >= PIECE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self._pass(self._pending)
+            self._pending = bytearray()
+
+    @property
+    def digest(self) -> Digest:
+        """Once it was left."""
+        return Digest.from_hash(self._hash)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hashing.put(None)
+        self._thread.join()
+
+    def _pass(self, data: bytes | bytearray) -> None:
+        self._hashing.put(data)
+        self._writer.raw(data)
+
+    def _run(self) -> None:
+        while (data := self._hashing.get()) is not None:
+            self._hash.update(data)

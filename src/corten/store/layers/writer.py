@@ -66,7 +66,7 @@ class TarWriter:
 
     def raw(self, data: bytes | bytearray) -> None:
         """Print a piece of the data of the entry just added; pad() ends it."""
-        self._put(bytes(data))
+        self._put(data)
 
     def pad(self, size: int) -> None:
         """Fill the last block of data of ``size`` bytes."""
@@ -78,7 +78,7 @@ class TarWriter:
         self._put(END)
         self._flush()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | bytearray) -> None:
         self.size += len(data)
         if len(data) >= CHUNK >> 2:
             self._flush()

@@ -67,7 +67,8 @@ def process(body: Mapping[str, Any], identity: Identity, held: int, *, reaped: b
     user: dict[str, Any] = {"uid": identity.uid, "gid": identity.gid, "additionalGids": list(identity.groups)}
     if wanted.user.umask is not None:
         user["umask"] = wanted.user.umask
-    found = {**body, "user": user, "env": [f"{name}={value}" for name, value in variables.items()]}
+    env = [f"{name}={value}" for name, value in variables.items()]
+    found = {**body, "user": user, "env": env, "cwd": wanted.cwd}
     if reaped:
         found["args"] = [INIT_PATH, "--", *wanted.args]
     if wanted.capabilities is not None:

@@ -7,7 +7,8 @@
     ├── state.json      pids, start time, cgroup        the shim; write and rename
     ├── exit.json       how it ended                    the shim, once; its presence means stopped
     ├── control.sock    the shim's socket               the shim; a socket that answers is a living shim
-    └── rootfs/         an empty directory to mount on  the shim
+    ├── rootfs/         an empty directory to mount on  the shim
+    └── external/, exec-PID/   what an external runtime reads and answers in one call (external/desk.py), then removed
 
 Written without fsync: a crash of the machine ends every container anyway, and recovery treats a torn file as none.
 """

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from rig.daemon import Daemon
+from rig.registry import Registry
 
 # The package's own script forgets the exit status.
 COMPOSE = Path(sysconfig.get_path("purelib")) / "compose" / "docker-compose"
@@ -139,6 +140,44 @@ def test_a_missing_dockerfile(daemon: Daemon, project: Path) -> None:
     assert "failed to read dockerfile: open Dockerfile: no such file or directory" in done.stdout
 
 
+CACHED = """\
+FROM busybox
+RUN --mount=type=cache,target=/kept cat /proc/sys/kernel/random/uuid > /made; cat /made >> /kept/all
+RUN wc -l < /proc/self/cgroup > /other
+"""
+
+
+@pytest.mark.parametrize("kind", ["local", "registry"])
+def test_caches_go_out_and_come_back(daemon: Daemon, project: Path, registry: Registry, kind: str) -> None:
+    where = {"local": "dest={d},src={d}", "registry": "ref={r}/buildkit/cache:1"}[kind]
+    where = where.format(d=project / "cache", r=registry.address)
+    out = where.rpartition(",src=")[0] or where
+    back = where.removeprefix(f"{out},")
+    (project / "context" / "Dockerfile").write_text(CACHED)
+    file = (
+        "services: {{web: {{image: buildkit/cached, build: {{context: ./context, {way}: ['type={kind},{where}']}}}}}}\n"
+    )
+    (project / "compose.yaml").write_text(file.format(way="cache_to", kind=kind, where=out))
+    assert "exporting cache to" in compose(daemon, project, "build", "--no-cache")
+    made = daemon.docker("run", "--rm", "buildkit/cached", "cat", "/made").stdout
+    daemon.docker("rmi", "-f", "buildkit/cached")
+    daemon.docker("builder", "prune", "-af")
+    (project / "compose.yaml").write_text(file.format(way="cache_from", kind=kind, where=back))
+    shown = compose(daemon, project, "build")
+    assert "importing cache manifest from" in shown and shown.count("CACHED") >= 2
+    assert daemon.docker("run", "--rm", "buildkit/cached", "cat", "/made").stdout == made
+    daemon.docker("rmi", "-f", "buildkit/cached")
+
+
+def test_caches_elsewhere_are_refused(daemon: Daemon, project: Path) -> None:
+    for way in ("cache_to", "cache_from"):
+        (project / "compose.yaml").write_text(
+            f"services: {{web: {{build: {{context: ./context, {way}: ['type=azblob,account_url=http://x,name=n']}}}}}}\n"
+        )
+        done = run(daemon, project, str(COMPOSE), "-p", "bk", "build")
+        assert done.returncode != 0 and "'azblob' is not supported by this engine" in done.stdout
+
+
 def test_docker_build_needs_no_plugin(daemon: Daemon, project: Path) -> None:
     (project / "context" / "Dockerfile").write_text("FROM busybox\nRUN echo built\n")
     done = run(daemon, project, "docker", "build", "-t", "buildkit/plain", "context")
@@ -197,6 +236,28 @@ def test_buildx_outputs(daemon: Daemon, project: Path, buildx: dict[str, str]) -
     assert os.stat(project / "out/bin/sh").st_ino == os.stat(project / "out/bin/busybox").st_ino
     subprocess.run(["tar", "xf", "out.tar", "app/hello"], cwd=project, check=True)
     assert (project / "app/hello").read_text() == "hello nobody s3cret\n"
+
+
+def test_buildx_archives_and_push(daemon: Daemon, project: Path, buildx: dict[str, str], registry: Registry) -> None:
+    (project / "context" / "Dockerfile").write_text("FROM busybox\nCOPY deep/kept /kept\n")
+    command = ("docker", "buildx", "build", "--progress", "plain")
+    for kind in ("oci", "docker"):
+        output = f"type={kind},dest={kind}.tar"
+        done = run(daemon, project, *command, "-o", output, "-t", f"buildkit/{kind}", "context", **buildx)
+        assert done.returncode == 0, done.stdout
+        loaded = daemon.docker("load", "-i", str(project / f"{kind}.tar")).stdout
+        assert loaded == f"Loaded image: buildkit/{kind}:latest\n"
+        assert daemon.docker("run", "--rm", f"buildkit/{kind}", "cat", "/kept").stdout == "yes"
+        daemon.docker("rmi", "-f", f"buildkit/{kind}")
+    refused = run(daemon, project, *command, "-o", "type=oci,dest=o,tar=false", "context", **buildx)
+    assert refused.returncode != 0 and "tar=false is not supported" in refused.stdout
+    name = f"{registry.address}/buildkit/pushed:1"
+    done = run(daemon, project, *command, "--push", "--metadata-file", "told", "-t", name, "context", **buildx)
+    assert done.returncode == 0 and f"pushing {name}" in done.stdout, done.stdout
+    digest = json.loads((project / "told").read_text())["containerimage.digest"]
+    daemon.docker("rmi", "-f", name)
+    assert digest in daemon.docker("pull", name).stdout
+    daemon.docker("rmi", "-f", name)
 
 
 def test_buildx_contexts_and_bake(daemon: Daemon, project: Path, buildx: dict[str, str]) -> None:

@@ -31,7 +31,7 @@ from corten.buildkit.workshop import Built, Order, Workshop
 from corten.errors import CortenError, NotImplementedYet
 
 _PREFIX = "/moby.buildkit.v1.Control/"
-_CACHE_EXPORTS = frozenset({"inline"})
+_CACHE_EXPORTS = frozenset({"inline", "local", "registry"})
 
 
 class Control:
@@ -74,6 +74,8 @@ class Control:
             told = await self._workshop.export(
                 built, request.all_exporters(), request.session, solve.board, self._sessions
             )
+            exports = request.cache.exports if request.cache is not None else []
+            told |= await self._workshop.export_cache(built, exports, request.session, solve.board, self._sessions)
             return SolveResponse(told)
         except CortenError as failure:
             # Clients retry or reword some codes; a build that fails is none of them.

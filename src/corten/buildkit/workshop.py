@@ -9,7 +9,7 @@ from typing import Protocol
 from corten.buildkit.board import Board
 from corten.buildkit.messages.control import Exporter, PruneRequest, UsageRecord
 from corten.buildkit.messages.session import Stat
-from corten.buildkit.messages.shared import WorkerRecord
+from corten.buildkit.messages.shared import CacheEntry, WorkerRecord
 from corten.buildkit.sessions import Sessions
 
 
@@ -33,6 +33,8 @@ class Built:
 
     image_id: str
     metadata: Mapping[str, bytes]
+    # What the build used and made, for caches that are exported; only who built it looks inside.
+    trip: object = None
 
 
 class Workshop(Protocol):
@@ -45,6 +47,11 @@ class Workshop(Protocol):
         self, built: Built, exporters: Sequence[Exporter], session: str, board: Board, sessions: Sessions
     ) -> dict[str, str]:
         """Give the result to where it is wanted; what is told about it."""
+
+    async def export_cache(
+        self, built: Built, exports: Sequence[CacheEntry], session: str, board: Board, sessions: Sessions
+    ) -> dict[str, str]:
+        """Write what another build can continue from; what is told about it.  Raises for what cannot be written."""
 
     async def image_config(self, name: str, platform: str | None, board: Board) -> tuple[str, bytes]:
         """The id and configuration of an image, pulled where it lacks."""

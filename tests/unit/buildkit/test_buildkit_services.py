@@ -37,7 +37,7 @@ from corten.buildkit.messages.gateway import (
 from corten.buildkit.messages.gateway import SolveRequest as BridgeRequest
 from corten.buildkit.messages.gateway import SolveResponse as BridgeResponse
 from corten.buildkit.messages.session import Empty, Stat
-from corten.buildkit.messages.shared import Definition, Op, Status, WorkerRecord
+from corten.buildkit.messages.shared import CacheEntry, Definition, Op, Status, WorkerRecord
 from corten.buildkit.service import BuildKit, Direct
 from corten.buildkit.sessions import Sessions
 from corten.buildkit.solves import definition_of, image_of
@@ -71,6 +71,11 @@ class Workshop:
     ) -> dict[str, str]:
         self.exported.append((built.image_id, list(exporters)))
         return {"containerimage.digest": built.image_id}
+
+    async def export_cache(
+        self, built: Built, exports: Sequence[CacheEntry], session: str, board: Board, sessions: Sessions
+    ) -> dict[str, str]:
+        return {f"cache.{entry.type}": built.image_id for entry in exports}
 
     async def image_config(self, name: str, platform: str | None, board: Board) -> tuple[str, bytes]:
         raise NotImplementedYet("none")

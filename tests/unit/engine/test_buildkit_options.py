@@ -28,7 +28,7 @@ def test_what_buildx_sends() -> None:
         "shm-size": "1024",
         "ulimit": "nofile=10:20,nproc=5",
         "cgroup-parent": "/x",
-        "cache-imports": '[{"Type":"registry","Attrs":{"ref":"r/x"}},{"Type":"gha","Attrs":{}}]',
+        "cache-imports": '[{"Type":"registry","Attrs":{"ref":"r/x"}},{"Type":"local","Attrs":{"src":"d"}}]',
         "cache-from": "y",
     }
     found = read("dockerfile.v0", sent, NOBODY)
@@ -43,7 +43,11 @@ def test_what_buildx_sends() -> None:
         {"Name": "nofile", "Soft": 10, "Hard": 20},
         {"Name": "nproc", "Soft": 5, "Hard": 5},
     ]
-    assert options.cache_from == ("y", "r/x") and not options.apply_ignore
+    assert options.cache_from == ("y",) and not options.apply_ignore
+    assert [(entry.type, entry.attrs) for entry in found.cache_imports] == [
+        ("registry", {"ref": "r/x"}),
+        ("local", {"src": "d"}),
+    ]
 
 
 def test_no_cache_and_networks() -> None:
@@ -75,6 +79,7 @@ def test_remote_contexts() -> None:
         ("dockerfile.v0", {"ulimit": "nofile=x"}, Invalid),
         ("dockerfile.v0", {"cache-imports": "{"}, Invalid),
         ("dockerfile.v0", {"cache-imports": '[{"Type":"registry"}]'}, Invalid),
+        ("dockerfile.v0", {"cache-imports": '[{"Type":"gha","Attrs":{}}]'}, NotImplementedYet),
     ],
 )
 def test_refusals(frontend: str, options: dict[str, str], error: type[CortenError]) -> None:

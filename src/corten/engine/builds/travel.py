@@ -36,6 +36,7 @@ from corten.store.layers.pack import pack
 
 CONFIG_TYPE = "application/vnd.corten.buildcache.config.v1+json"
 LAYER_TYPE = "application/vnd.corten.buildcache.layer.v1.tar"
+EMPTY = b"{}"
 INDEX, IMAGES = "corten-cache.json", "images.tar"
 INDEX_LIMIT = 64 << 20
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
@@ -125,17 +126,24 @@ class Travels:
                     pack(self._mounts / name / "0", file.write)
                 archive.add(scratch / name, f"mounts/{name}.tar")
 
+    async def manifest(self, tar: Path) -> Manifest:
+        """The tar as the only layer of an artifact, whose configuration is empty."""
+        layer = Descriptor(LAYER_TYPE, await self._ground.workers.hash(tar), tar.stat().st_size)
+        config = Descriptor(CONFIG_TYPE, Digest.of(EMPTY), len(EMPTY))
+        return Manifest(config=config, layers=(layer,), media_type=media_types.OCI_MANIFEST)
+
     async def push(self, tar: Path, reference: Reference, credentials: Credentials) -> Digest:
         """To a registry, under a name that then is no image."""
-        content = self._ground.content
-        digest = await self._ground.workers.hash(tar)
-        layer = Descriptor(LAYER_TYPE, digest, tar.stat().st_size)
-        config = b"{}"
-        described = Descriptor(CONFIG_TYPE, content.write(config), len(config))
-        content.adopt(tar, digest)
-        data = Manifest(config=described, layers=(layer,), media_type=media_types.OCI_MANIFEST).to_bytes()
+        content, manifest = self._ground.content, await self.manifest(tar)
+        content.write(EMPTY)
+        content.adopt(tar, manifest.layers[0].digest)
         pushed = await self._ground.distribution.push(
-            reference, data, media_types.OCI_MANIFEST, [layer, described], content, credentials=credentials
+            reference,
+            manifest.to_bytes(),
+            manifest.media_type,
+            [*manifest.layers, manifest.config],
+            content,
+            credentials=credentials,
         )
         return pushed.digest
 
@@ -144,8 +152,7 @@ class Travels:
     async def pull(self, reference: Reference, credentials: Credentials, scratch: Path) -> Path | None:
         """The tar from a registry; None where the name is an image's."""
         resolved = await self._ground.distribution.fetch_manifest(reference, credentials, host())
-        manifest = Manifest.parse(resolved.data)
-        if len(manifest.layers) != 1 or manifest.layers[0].media_type != LAYER_TYPE:
+        if not is_cache(Manifest.parse(resolved.data)):
             return None
 
         async def landed(index: int, blob: Descriptor) -> None:
@@ -176,6 +183,11 @@ class Travels:
         fresh.mkdir(parents=True)
         apply(tar, fresh, whiteouts=Whiteouts.PLAIN)
         fresh.rename(place)
+
+
+def is_cache(manifest: Manifest) -> bool:
+    """Is it one of ours?"""
+    return len(manifest.layers) == 1 and manifest.layers[0].media_type == LAYER_TYPE
 
 
 def _unpack(tar: Path, scratch: Path) -> dict[str, Any]:

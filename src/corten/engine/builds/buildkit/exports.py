@@ -7,19 +7,25 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 from corten.buildkit.board import Board, Shown
 from corten.buildkit.filesync import send
 from corten.buildkit.messages.control import Exporter
 from corten.buildkit.sessions import Session, Sessions
 from corten.buildkit.workshop import Built
+from corten.engine.builds.buildkit.login import keys
+from corten.engine.builds.travel import stream
 from corten.engine.images import files as imagefiles
 from corten.engine.images.ground import ImageGround
+from corten.engine.images.push import Pusher
 from corten.errors import Invalid, NotImplementedYet
 from corten.kernel.paths import Root
 from corten.spec.digest import Digest
 from corten.spec.reference import Reference
+from corten.store.archives import save as archives
 
+ARCHIVES = frozenset({"oci", "docker"})
 STORE = frozenset({"moby", "image"})
 
 
@@ -28,6 +34,7 @@ class Exports:
 
     def __init__(self, ground: ImageGround) -> None:
         self._ground = ground
+        self._pusher = Pusher(ground)
 
     async def export(
         self, built: Built, exporters: Sequence[Exporter], session: str, board: Board, sessions: Sessions
@@ -37,6 +44,8 @@ class Exports:
         for number, exporter in enumerate(exporters):
             if exporter.type in STORE:
                 told |= self._name(built, exporter, board)
+                if exporter.attrs.get("push", "") in ("true", "1"):
+                    told |= await self._push(_references(exporter), await sessions.get(session), board)
             elif exporter.type == "local":
                 with board.step("exporting to client directory") as step:
                     await self._directory(built, number, await sessions.get(session), step)
@@ -45,13 +54,41 @@ class Exports:
                     pieces = imagefiles.tar(self._ground, self._ground.images.get(Digest.parse(built.image_id)))
                     await send.send_file(await sessions.get(session), number, {}, pieces)
                     step.note("sending tarball")
+            elif exporter.type in ARCHIVES:
+                with board.step(f"exporting to {exporter.type} image format") as step:
+                    await self._archive(built, exporter, number, await sessions.get(session))
+                    step.note("sending tarball")
             else:
                 raise NotImplementedYet(f"the exporter {exporter.type!r} is not supported by this engine")
         return told
 
+    async def _archive(self, built: Built, exporter: Exporter, number: int, session: Session) -> None:
+        """One form serves both: an OCI layout that docker loads too."""
+        if exporter.attrs.get("tar", "true") not in ("", "true", "1"):
+            raise NotImplementedYet(f"the exporter {exporter.type!r} writes archives only: tar=false is not supported")
+        ground = self._ground
+        saver = archives.Saver(ground.layout, ground.content, ground.images, ground.snapshots, ground.workers)
+        record = ground.images.get(Digest.parse(built.image_id))
+        with ground.scratch() as scratch:
+            await saver.save([archives.Saved(record, _references(exporter))], scratch / "image.tar")
+            await send.send_file(session, number, {}, stream(scratch / "image.tar"))
+
+    async def _push(self, names: Sequence[Reference], session: Session, board: Board) -> dict[str, str]:
+        """Every name; the digest that a registry has."""
+        told: dict[str, str] = {}
+
+        def tell(result: Mapping[str, Any]) -> None:
+            if digest := result.get("Digest"):
+                told["containerimage.digest"] = str(digest)
+
+        for name in names:
+            with board.step(f"pushing {name.familiar()}") as step:
+                await self._pusher.push(name, None, await keys(session)(name.registry), _Bars(step), tell)
+        return told
+
     def _name(self, built: Built, exporter: Exporter, board: Board) -> dict[str, str]:
         image = Digest.parse(built.image_id)
-        names = [_reference(name) for name in exporter.attrs.get("name", "").split(",") if name]
+        names = _references(exporter)
         with board.step("exporting to image") as step:
             step.note("exporting layers")
             step.note(f"writing image {image}")
@@ -72,6 +109,25 @@ class Exports:
     def root(self, image_id: str) -> AbstractContextManager[Root]:
         """An image's files, seen by nobody else.  For a thread: it mounts and unmounts."""
         return imagefiles.root(self._ground, self._ground.images.get(Digest.parse(image_id)))
+
+
+class _Bars:
+    """A push's progress below a step."""
+
+    def __init__(self, step: Shown) -> None:
+        self._step = step
+
+    def update(self, id: str, status: str, current: int | None = None, total: int | None = None) -> None:
+        """See Progress."""
+        self._step.status(id, status, current, total)
+
+    def message(self, status: str, id: str | None = None) -> None:
+        """See Progress."""
+        self._step.log(f"{status}\n")
+
+
+def _references(exporter: Exporter) -> list[Reference]:
+    return [_reference(name) for name in exporter.attrs.get("name", "").split(",") if name]
 
 
 def _reference(name: str) -> Reference:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from corten.buildkit.messages.shared import CacheEntry
 from corten.engine.builds.options import DEFAULT_DOCKERFILE, BuildOptions
 from corten.errors import Invalid, NotImplementedYet
 from corten.spec.platform import host
@@ -22,6 +23,7 @@ IMAGE = "docker-image://"
 CLIENT = "client-session"
 # docker: the frontend that a Dockerfile's own "syntax" would name; ours speaks the language.
 _SYNTAXES = ("docker/dockerfile", "docker.io/docker/dockerfile", "docker/dockerfile-upstream")
+CACHE_IMPORTS = ("local", "registry")
 _NETWORKS = {"": "", "sandbox": "", "host": "host", "none": "none"}
 
 
@@ -40,6 +42,7 @@ class Frontend:
     named: Mapping[str, str] = field(default_factory=dict)
     sessions: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
+    cache_imports: tuple[CacheEntry, ...] = ()
 
 
 def read(frontend: str, options: Mapping[str, str], entitlements: frozenset[str]) -> Frontend:
@@ -55,6 +58,7 @@ def read(frontend: str, options: Mapping[str, str], entitlements: frozenset[str]
         named=_prefixed(options, CONTEXT),
         sessions=_prefixed(options, SESSION),
         question=options.get("requestid", ""),
+        cache_imports=_cache_imports(options),
     )
 
 
@@ -78,7 +82,7 @@ def _options(options: Mapping[str, str], entitlements: frozenset[str]) -> BuildO
         dockerfile=options.get("filename", "") or DEFAULT_DOCKERFILE,
         build_args=dict(_prefixed(options, BUILD_ARG)),
         labels=_prefixed(options, LABEL),
-        cache_from=_cache_from(options),
+        cache_from=tuple(name for name in options.get("cache-from", "").split(",") if name),
         no_cache=skipped == "",
         no_cache_filter=tuple(skipped.split(",")) if skipped else (),
         pull=options.get("image-resolve-mode", "") == "pull",
@@ -147,15 +151,24 @@ def _ulimits(text: str) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-def _cache_from(options: Mapping[str, str]) -> tuple[str, ...]:
-    """Images to take layers from; other sources of cache are none that this engine could read, and cost nothing."""
-    found = [name for name in options.get("cache-from", "").split(",") if name]
+def _cache_imports(options: Mapping[str, str]) -> tuple[CacheEntry, ...]:
+    """--cache-from: caches to continue from, each once."""
     try:
         entries = json.loads(options.get("cache-imports", "") or "[]")
-        found += [str(each["Attrs"]["ref"]) for each in entries if each.get("Type") == "registry"]
+        found = [
+            CacheEntry(str(each["Type"]), {str(name): str(value) for name, value in (each.get("Attrs") or {}).items()})
+            for each in entries
+        ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Invalid(f"failed to unmarshal cache-imports: {error}") from None
-    return tuple(dict.fromkeys(found))
+    for entry in found:
+        if entry.type not in CACHE_IMPORTS:
+            raise NotImplementedYet(
+                f"cache import from {entry.type!r} is not supported by this engine, which reads registry and local"
+            )
+        if entry.type == "registry" and not entry.attrs.get("ref"):
+            raise Invalid("registry cache importer requires ref")
+    return tuple(entry for position, entry in enumerate(found) if entry not in found[:position])
 
 
 def attributes(options: BuildOptions) -> dict[str, str]:

@@ -13,6 +13,7 @@ import json
 import os
 import platform as machine
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from corten import __version__
@@ -22,25 +23,25 @@ from corten.buildkit.filesync.send import describe
 from corten.buildkit.grpc.status import RpcFailed
 from corten.buildkit.messages.control import Exporter, PruneRequest, UsageRecord
 from corten.buildkit.messages.session import Stat
-from corten.buildkit.messages.shared import BuildkitVersion, Platform, WorkerRecord
-from corten.buildkit.sessions import Session, Sessions
+from corten.buildkit.messages.shared import BuildkitVersion, CacheEntry, Platform, WorkerRecord
+from corten.buildkit.sessions import Sessions
 from corten.buildkit.workshop import Built, Order
 from corten.distribution.model import NOBODY, Credentials
 from corten.engine.builds.buildkit import options, questions
+from corten.engine.builds.buildkit.caches import Caches
 from corten.engine.builds.buildkit.exports import Exports
+from corten.engine.builds.buildkit.login import keys
 from corten.engine.builds.buildkit.secrets import SessionSecrets
 from corten.engine.builds.buildkit.sources import Gathering, Sources
 from corten.engine.builds.buildkit.usage import pruned, records
-from corten.engine.builds.ports import BaseImages, Keys
+from corten.engine.builds.classic import Trip
+from corten.engine.builds.ports import BaseImages
 from corten.engine.builds.service import BuildService
 from corten.engine.builds.visit import Visit
 from corten.errors import Invalid, NotFound
 from corten.kernel.paths import Root
 from corten.spec.platform import host
-from corten.spec.reference import DEFAULT_REGISTRY
 
-# docker: the name under which clients ask for the hub's credentials.
-_HUB = "registry-1.docker.io"
 CONFIG = "containerimage.config"
 FILE_LIMIT = 8 << 20
 
@@ -70,6 +71,7 @@ class EngineWorkshop:
         self._gateway_ip = gateway_ip
         self._sources = Sources(builds.contexts, builds.directories)
         self._exports = Exports(builds.images)
+        self._caches = Caches(builds.travels)
 
     async def build(self, order: Order, board: Board, sessions: Sessions) -> Built:
         """Gather, build; failures in BuildKit's words."""
@@ -85,18 +87,36 @@ class EngineWorkshop:
                 agents.mkdir(mode=0o711)
                 secrets = SessionSecrets(session, agents)
                 stack.push_async_callback(secrets.close)
-                visit = Visit(Silent(), keys(session), board, secrets)
+                trip = Trip()
+                images = await self._caches.bring(
+                    frontend.cache_imports, session, keys(session), trip, workspace, board
+                )
+                asked = replace(frontend.options, cache_from=(*frontend.options.cache_from, *images))
+                visit = Visit(Silent(), keys(session), board, secrets, trip.ledger)
                 try:
-                    result = await self._builds.make(frontend.options, context, workspace, visit)
+                    result = await self._builds.make(asked, context, workspace, visit)
                 except StepFailed as failure:
                     raise RpcFailed("\n".join(filter(None, (failure.process_message, failure.hint)))) from None
-        return Built(result.image_id, {CONFIG: json.dumps(result.config).encode()})
+        return Built(result.image_id, {CONFIG: json.dumps(result.config).encode()}, trip)
 
     async def export(
         self, built: Built, exporters: Sequence[Exporter], session: str, board: Board, sessions: Sessions
     ) -> dict[str, str]:
         """See exports.py."""
         return await self._exports.export(built, exporters, session, board, sessions)
+
+    async def export_cache(
+        self, built: Built, exports: Sequence[CacheEntry], session: str, board: Board, sessions: Sessions
+    ) -> dict[str, str]:
+        """See caches.py.  What every image is anyway needs nothing (``inline``)."""
+        wanted = [entry for entry in exports if entry.type != "inline"]
+        if not wanted:
+            return {}
+        if not isinstance(built.trip, Trip):
+            raise Invalid("there is no cache to export: the image is the result of another build")
+        client = await sessions.get(session)
+        with self._builds.guest() as workspace:
+            return await self._caches.take_away(wanted, client, keys(client), built.trip, workspace, board)
 
     async def image_config(self, name: str, platform: str | None, board: Board) -> tuple[str, bytes]:
         """Resolve an image, pulling it if it lacks."""
@@ -159,6 +179,9 @@ class EngineWorkshop:
         labels = {
             "org.mobyproject.buildkit.worker.executor": "corten",
             "org.mobyproject.buildkit.worker.hostname": machine.node(),
+            # buildx: by this label it knows an engine that keeps indexes whole, and offers what needs that: exported
+            # caches, several platforms at once, the exporters oci and docker.
+            "org.mobyproject.buildkit.worker.snapshotter": "overlayfs",
             "org.mobyproject.buildkit.worker.moby.host-gateway-ip": self._gateway_ip(),
         }
         return WorkerRecord(
@@ -175,19 +198,6 @@ class EngineWorkshop:
     def prune(self, request: PruneRequest) -> Sequence[UsageRecord]:
         """Forget what the cache holds."""
         return pruned(self._builds, request)
-
-
-def keys(session: Session) -> Keys:
-    """Who the client is to a registry."""
-
-    async def find(registry: str) -> Credentials:
-        username, secret = await session.credentials(_HUB if registry == DEFAULT_REGISTRY else registry)
-        if not secret:
-            return NOBODY
-        # docker: without a user the secret is an identity token.
-        return Credentials(username=username, password=secret) if username else Credentials(identity_token=secret)
-
-    return find
 
 
 async def _nobody(registry: str) -> Credentials:

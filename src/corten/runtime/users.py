@@ -74,7 +74,8 @@ def resolve(user: User, passwd: list[PasswdEntry], groups: list[GroupEntry]) -> 
         entry = next((each for each in passwd if each.uid == user.uid), None)
         identity = Identity(user.uid, user.gid, (), entry.home if entry else "/")
     extra = tuple(_group_id(each, groups) for each in user.groups)
-    merged = tuple(dict.fromkeys(identity.groups + extra))
+    # The first group is among the others too: who lacks it there could get by files that deny just that group.
+    merged = tuple(dict.fromkeys((identity.gid, *identity.groups, *extra)))
     return Identity(identity.uid, identity.gid, merged, identity.home or "/")
 
 
@@ -114,14 +115,15 @@ def _group_id(group: int | str, groups: list[GroupEntry]) -> int:
         return entry.gid
     number = _number(group)
     if number is None:
-        raise Invalid(f"Unable to find group {group}")
+        raise Invalid(f"Unable to find group {group}: no matching entries in group file")
     return number
 
 
 def _number(text: str) -> int | None:
-    if not text.isascii() or not text.isdigit():
+    digits = text.removeprefix("-")
+    if not digits.isascii() or not digits.isdigit():
         return None
-    if int(text) > _MAX_ID:
+    if digits != text or int(text) > _MAX_ID:
         raise Invalid(f"uids and gids must be in range 0-{_MAX_ID}")
     return int(text)
 

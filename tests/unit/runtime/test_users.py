@@ -19,16 +19,16 @@ GROUP = parse_group("root:x:0:\nwww:x:34:\nextra:x:44:other,www\nmore:x:45:www\n
 @pytest.mark.parametrize(
     ("text", "identity"),
     [
-        ("root", Identity(0, 0, (), "/root")),
-        ("www", Identity(33, 34, (44, 45), "/srv")),
-        ("33", Identity(33, 34, (44, 45), "/srv")),
-        ("www:extra", Identity(33, 44, (), "/srv")),
-        ("www:12", Identity(33, 12, (), "/srv")),
-        ("1000", Identity(1000, 0, (), "/")),
-        ("1000:1001", Identity(1000, 1001, (), "/")),
-        ("77", Identity(5, 6, (), "/n")),  # a name that looks like a number is a name
-        ("www:9", Identity(33, 99, (), "/srv")),
-        (":extra", Identity(0, 44, (), "/")),
+        ("root", Identity(0, 0, (0,), "/root")),
+        ("www", Identity(33, 34, (34, 44, 45), "/srv")),
+        ("33", Identity(33, 34, (34, 44, 45), "/srv")),
+        ("www:extra", Identity(33, 44, (44,), "/srv")),
+        ("www:12", Identity(33, 12, (12,), "/srv")),
+        ("1000", Identity(1000, 0, (0,), "/")),
+        ("1000:1001", Identity(1000, 1001, (1001,), "/")),
+        ("77", Identity(5, 6, (6,), "/n")),  # a name that looks like a number is a name
+        ("www:9", Identity(33, 99, (99,), "/srv")),
+        (":extra", Identity(0, 44, (44,), "/")),
     ],
 )
 def test_user_strings(text: str, identity: Identity) -> None:
@@ -41,7 +41,7 @@ def test_user_strings(text: str, identity: Identity) -> None:
         ("nobody", "unable to find user nobody: no matching entries in passwd file"),
         ("www:nogroup", "unable to find group nogroup: no matching entries in group file"),
         ("2147483648", "uids and gids must be in range 0-2147483647"),
-        ("-1", "unable to find user -1"),
+        ("-1", "uids and gids must be in range 0-2147483647"),
     ],
 )
 def test_refusals(text: str, words: str) -> None:
@@ -51,8 +51,8 @@ def test_refusals(text: str, words: str) -> None:
 
 def test_numbers_and_further_groups() -> None:
     identity = resolve(User(33, 7, (44, "more", "123")), PASSWD, GROUP)
-    assert identity == Identity(33, 7, (44, 45, 123), "/srv")
-    with pytest.raises(Invalid, match="Unable to find group nope"):
+    assert identity == Identity(33, 7, (7, 44, 45, 123), "/srv")
+    with pytest.raises(Invalid, match="Unable to find group nope: no matching entries"):
         resolve(User(groups=("nope",)), PASSWD, GROUP)
 
 

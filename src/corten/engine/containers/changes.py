@@ -12,7 +12,7 @@ from corten.errors import CortenError
 from corten.store.snapshots.base import Usage
 
 _KINDS = {"C": 0, "A": 1, "D": 2}
-_GENERATED = frozenset(f"/etc/{name}" for name in ETC_FILES)
+_GENERATED = frozenset({"/.dockerenv", *(f"/etc/{name}" for name in ETC_FILES)})
 
 
 async def changes(ground: Ground, live: Live) -> list[dict[str, Any]]:
@@ -23,7 +23,10 @@ async def changes(ground: Ground, live: Live) -> list[dict[str, Any]]:
 
 
 def without_etc(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out the places on which the generated /etc files are mounted, and /etc if nothing else changed there."""
+    """Leave out what is not the container's doing: /.dockerenv, and the places on which /etc files are mounted.
+
+    With them goes /etc, if nothing else changed there.
+    """
     kept = [item for item in found if item["Path"] not in _GENERATED]
     if len(kept) < len(found) and not any(item["Path"].startswith("/etc/") for item in kept):
         kept = [item for item in kept if item["Path"] != "/etc" or item["Kind"] != _KINDS["C"]]

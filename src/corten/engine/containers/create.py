@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from corten.api.types import fields
@@ -51,6 +52,14 @@ class Created:
 async def create(ground: Ground, request: Request) -> Created:
     """Make a container; nothing is left of it if anything fails."""
     image = find_image(ground, request)
+    try:
+        return await _create(ground, request, image)
+    except NotFound as error:
+        # Clients take "not found" for the image's, and go and pull it.
+        raise Invalid(error.message) from error
+
+
+async def _create(ground: Ground, request: Request, image: ImageRecord | None) -> Created:
     config = options.read_config(request.config, image.config.config if image else {})
     host = options.read_host_config(request.host_config, ground.settings.defaults)
     warnings = [*options.check(config, host), *ground.settings.defaults.runtimes.warnings(host["Runtime"])]
@@ -128,8 +137,15 @@ async def _make(ground: Ground, record: Container, image: ImageRecord | None) ->
     parent = str(chain) if chain else None
     os.mkdir(ground.bundle(record.id), 0o710)
     ground.snapshots.prepare(record.id, parent, volatile=record.auto_remove)
+    _mark(ground.snapshots.writable(record.id))
     if record.mounts:
         record.mounts = await storage.claim(ground, record, parent)
+
+
+def _mark(top: Path) -> None:
+    """docker: by this file programs know that they are in a container."""
+    with contextlib.suppress(FileExistsError):  # in what the image has, with drivers that copy it
+        os.close(os.open(top / ".dockerenv", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o755))
 
 
 async def _unmake(ground: Ground, container_id: str) -> None:

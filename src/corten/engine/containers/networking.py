@@ -152,7 +152,10 @@ def _later_link(ground: Ground, text: str) -> tuple[str, str]:
 
 def _link(ground: Ground, text: str) -> tuple[str, str]:
     name, _, alias = text.partition(":")
-    other = ground.roster.find(name).record.name
+    try:
+        other = ground.roster.find(name).record.name
+    except NotFound as error:
+        raise NotFound(f"could not get container for {name}: {error.message}") from None
     return other, alias.rpartition("/")[2] or other
 
 

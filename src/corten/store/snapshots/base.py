@@ -111,6 +111,9 @@ class Snapshots(Protocol):
     def upper(self, key: str) -> Path:
         """The directory of its own changes, in overlay's form (whiteouts are 0/0 devices)."""
 
+    def writable(self, key: str) -> Path:
+        """The directory behind what is written to an active snapshot that is not mounted now."""
+
     def lowers(self, key: str) -> list[Path]:
         """The directories of its ancestors' changes, nearest first; one whole tree for drivers that have no layers."""
 

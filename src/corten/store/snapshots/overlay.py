@@ -78,6 +78,10 @@ class OverlaySnapshots(Driver):
 
     def upper(self, key: str) -> Path:
         """Its own directory."""
+        return self.writable(key)
+
+    def writable(self, key: str) -> Path:
+        """Its own directory."""
         return self._fs(self._records.get(key)[0])
 
     def lowers(self, key: str) -> list[Path]:

@@ -65,6 +65,10 @@ class WholeSnapshots(Driver):
         os.rename(staged, delta)
         return delta
 
+    def writable(self, key: str) -> Path:
+        """Its own directory."""
+        return self._fs(self._records.get(key)[0])
+
     def lowers(self, key: str) -> list[Path]:
         """The parent's whole tree."""
         return [self._fs(number) for number in self._records.ancestors(key)[:1]]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from corten.distribution.faults import unreachable
 from corten.errors import Denied, Internal, Invalid, NotFound, Unauthorized
 
 CONNECT_TIMEOUT = 30.0
@@ -30,8 +31,10 @@ async def download(url: str, path: Path, told: Told) -> None:
                 async for piece in response.content.iter_chunked(PIECE):
                     got += file.write(piece)
                     told(got, total)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+    except ValueError as error:
         raise Internal(f"error downloading {url}: {error}") from None
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise unreachable("Get", url, error) from None
 
 
 def _check(status: int, url: str) -> None:

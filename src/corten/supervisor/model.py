@@ -112,6 +112,8 @@ class StartFailure(Internal):
     @property
     def exit_code(self) -> int:
         """What Docker's client and ``docker inspect`` show: 127 not found, 126 not executable, else 128."""
+        if self.step == "change to working directory":
+            return {2: 127, 13: 126}.get(self.errno, 128)
         if self.step not in ("exec", RUNTIME_STEP):
             return 128
         return {2: 127, 20: 127, 13: 126, 8: 126, 21: 126}.get(self.errno, 128)

@@ -22,7 +22,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from corten.errors import Conflict, NotFound
+from corten.errors import Conflict, Invalid, NotFound
 from corten.volumes.base import FactsPort
 from corten.volumes.local import LocalDriver, delete
 from corten.volumes.model import ANONYMOUS_LABEL, Usage, Volume, anonymous_name, check_name
@@ -78,7 +78,10 @@ class Volumes:
         if driver not in ("", "local"):
             words = f'could not find plugin "{driver}" in v1 plugin registry: plugin not found'
             raise NotFound(f"create {wanted}: error looking up volume plugin {driver}: {words}")
-        MountRequest.parse(options or {})
+        try:
+            MountRequest.parse(options or {})
+        except Invalid as error:
+            raise Invalid(f"create {wanted}: {error.message}") from None
         async with self._lock(wanted):
             existing = self._volumes.get(wanted)
             if existing:

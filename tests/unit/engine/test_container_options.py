@@ -231,3 +231,13 @@ def test_kernel_parameters_of_the_whole_machine(words: str, given: dict[str, Any
 def test_kernel_parameters_of_ones_own() -> None:
     own = {"net.core.somaxconn": "1", "fs.mqueue.msg_max": "1", "kernel.sem": "1", "kernel.domainname": "x"}
     options.check(config(), host(Sysctls=own))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [(r'invalid tmpfs option \["bogus" "1"\]', "size=1m,bogus=1"), ('invalid tmpfs option "loud"', "loud,ro")],
+)
+def test_what_a_tmpfs_does_not_know(words: str, text: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        mounts.collect(config(), host(Tmpfs={"/t": text}), lambda _: ())
+    mounts.collect(config(), host(Tmpfs={"/t": "size=1m,mode=700,uid=5,noexec,rw,nosuid,"}), lambda _: ())

@@ -176,9 +176,11 @@ def _check_writable(live: Live, path: str) -> None:
         raise Denied("container rootfs is marked read-only")
 
 
-def _owner(root: Root, live: Live) -> tuple[int, int]:
-    """``copyUIDGID``: the container's user, looked up in its own passwd."""
-    name, _, group = str(live.record.config["User"] or "0").partition(":")
+def _owner(root: Root, live: Live) -> tuple[int, int] | None:
+    """``copyUIDGID``: the container's user, looked up in its own passwd; without one, owners stay as they are."""
+    if not live.record.config["User"]:
+        return None
+    name, _, group = str(live.record.config["User"]).partition(":")
     uid, gid = _passwd(root, name)
     if group:
         gid = int(group) if group.isdigit() else _group(root, group)

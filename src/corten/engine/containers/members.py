@@ -13,7 +13,7 @@ from corten.engine.containers import networking
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.status import Status
-from corten.errors import Conflict, CortenError, Denied, NotFound
+from corten.errors import Conflict, Denied, NotFound
 from corten.network.model import Network
 
 
@@ -29,6 +29,12 @@ async def connect(ground: Ground, live: Live, network: Network, settings: Mappin
             raise Denied(
                 "container sharing network namespace with another container or host cannot be connected to any other "
                 "network"
+            )
+        if network.driver == "host":
+            raise Denied("container cannot be disconnected from host network or connected to host network")
+        if network.driver == "null":
+            raise Denied(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode"
             )
         if network.name in networking.wanted(record):
             raise Denied(f"endpoint with name {record.name} already exists in network {network.name}")
@@ -52,8 +58,10 @@ async def disconnect(ground: Ground, name: str, network: Network, *, force: bool
     except NotFound:
         if not force:
             raise
-        with contextlib.suppress(CortenError):
+        try:
             await ground.networking.disconnect(network.name, name, None)
+        except NotFound:
+            raise NotFound(f"endpoint {name} not found") from None
         return name
     async with live.lock:
         record = live.record

@@ -18,6 +18,14 @@ from corten.errors import Invalid
 PROPAGATIONS = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
 _LABELS = frozenset({"z", "Z"})
 _CONSISTENCY = frozenset({"consistent", "cached", "delegated"})
+# What mount(8) and tmpfs(5) take; where one of them is new, an older kernel says so at the start.
+_TMPFS_FLAGS = frozenset(
+    {"defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "remount"}
+    | {"atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime"}
+    | {"private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"}
+    | {"mand", "nomand", "noswap", "inode32", "inode64"}
+)
+_TMPFS_DATA = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"})
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 
 
@@ -38,13 +46,23 @@ def collect(
     for body in host["Mounts"] or ():
         _claim(given, point := parse_mount(body))
         points[point.destination] = point
-    for destination in host["Tmpfs"] or {}:
+    for destination, text in (host["Tmpfs"] or {}).items():
+        _check_tmpfs(text)
         _claim(given, MountPoint("tmpfs", _destination(destination)))
     for destination in config["Volumes"] or {}:
         clean = _destination(destination)
         if clean not in points and clean not in given:
             points[clean] = MountPoint("volume", clean, driver=str(host["VolumeDriver"]) or "local", anonymous=True)
     return [points[destination] for destination in sorted(points)]
+
+
+def _check_tmpfs(text: str) -> None:
+    for word in filter(None, text.split(",")):
+        name, equals, value = word.partition("=")
+        if equals and name not in _TMPFS_DATA:
+            raise Invalid(f'invalid tmpfs option ["{name}" "{value}"]')
+        if not equals and name not in _TMPFS_FLAGS:
+            raise Invalid(f'invalid tmpfs option "{name}"')
 
 
 def _claim(given: set[str], point: MountPoint) -> None:

@@ -20,6 +20,7 @@ from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container, MountPoint
 from corten.engine.containers.trees import copy_tree
 from corten.errors import Conflict, CortenError, Invalid
+from corten.kernel.mounts import mountinfo
 from corten.kernel.paths import Root
 from corten.store.snapshots.base import Mount
 
@@ -111,7 +112,23 @@ def _bind_source(point: MountPoint) -> str:
             os.makedirs(point.source, mode=0o755, exist_ok=True)
         except OSError as error:
             raise Invalid(f"error while creating mount source path '{point.source}': {error.strerror}") from error
+    if point.propagation.removeprefix("r") in _PROPAGATES:
+        _check_propagation(point)
     return point.source
+
+
+# Word to what the host's mount must be for it to mean anything.
+_PROPAGATES = {"shared": ("shared",), "slave": ("shared", "slave")}
+
+
+def _check_propagation(point: MountPoint) -> None:
+    path = os.path.realpath(point.source)
+    around = [each for each in mountinfo() if path == each.target or path.startswith(each.target.rstrip("/") + "/")]
+    mount = max(reversed(around), key=lambda each: len(each.target))  # the last of those at one place is on top
+    kinds = {"slave" if field.startswith("master:") else field.partition(":")[0] for field in mount.fields}
+    wanted = _PROPAGATES[point.propagation.removeprefix("r")]
+    if kinds.isdisjoint(wanted):
+        raise Invalid(f"path {point.source} is mounted on {mount.target} but it is not a {' or '.join(wanted)} mount")
 
 
 def _subpath(directory: Path, point: MountPoint) -> str:

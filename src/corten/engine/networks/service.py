@@ -80,6 +80,8 @@ class NetworkService:
             raise Denied(
                 f"error while removing network: network {found.name} id {found.id} has active endpoints ({names})"
             )
+        if found.config_only and any(each.config_from in (found.name, found.id) for each in self._networking.all()):
+            raise Denied(f'error while removing network: configuration network "{found.name}" is in use')
         await self._networking.remove(found.id)
         self._publish("destroy", found)
 

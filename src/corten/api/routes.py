@@ -203,6 +203,8 @@ _CORTEN = (
     Route("GET", "/corten/exposures", "exposure_list"),
     Route("GET", "/corten/images/{name:*}/files", "image_files"),
     Route("GET", "/corten/images/{name:*}/changes", "image_changes"),
+    Route("GET", "/corten/manifests/{name:*}", "manifest_inspect"),
+    Route("POST", "/corten/manifests/{name:*}", "manifest_push"),
     Route("POST", "/corten/store/check", "store_check"),
     Route("GET", "/corten/store/budget", "store_budget"),
     Route("POST", "/corten/store/budget", "store_enforce"),

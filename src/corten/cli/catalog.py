@@ -57,6 +57,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("inspect", "Return low-level information on objects"),
     "login": ("login", "Authenticate to a registry"),
     "logout": ("logout", "Log out from a registry"),
+    "manifest annotate": ("manifest.annotate", "Add additional information to a local image manifest"),
+    "manifest create": (
+        "manifest.create",
+        "Create a local manifest list for annotating and pushing to a registry",
+    ),
+    "manifest inspect": ("manifest.inspect", "Display an image manifest, or manifest list"),
+    "manifest push": ("manifest.push", "Push a manifest list to a repository"),
+    "manifest rm": ("manifest.rm", "Delete one or more manifest lists from local storage"),
     "network connect": ("network.connect", "Connect a container to a network"),
     "network create": ("network.create", "Create a network"),
     "network disconnect": ("network.disconnect", "Disconnect a container from a network"),
@@ -90,6 +98,7 @@ GROUPS: dict[str, str] = {
     "container": "Manage containers",
     "context": "Manage contexts",
     "image": "Manage images",
+    "manifest": "Manage manifest lists of registries",
     "network": "Manage networks",
     "registry": "Run an image registry",
     "system": "Manage the daemon",
@@ -118,7 +127,7 @@ ALIASES: dict[str, str] = {
 
 # What Docker's client has and Corten has not, so that it can say so.
 FOREIGN = (
-    *("buildx", "checkpoint", "compose", "config", "manifest", "node"),
+    *("buildx", "checkpoint", "compose", "config", "node"),
     *("plugin", "secret", "service", "stack", "swarm", "trust"),
 )
 

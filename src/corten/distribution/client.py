@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from corten.distribution import search
 from corten.distribution.download import Download
@@ -59,6 +60,10 @@ class Distribution:
         self._downloads = asyncio.Semaphore(config.parallel_downloads)
         self._uploads = asyncio.Semaphore(config.parallel_uploads)
 
+    def insecurely(self, registry: str) -> Distribution:
+        """Another client that takes one more registry for an insecure one.  Close it."""
+        return Distribution(replace(self._config, insecure=self._config.insecure | {registry}))
+
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.close()
@@ -85,6 +90,21 @@ class Distribution:
         """A small blob (a config), verified."""
         try:
             return await self._manifests(reference, credentials).blob(blob, limit)
+        except CortenError as error:
+            raise pull_fault(error, reference) from error
+
+    async def bring_blob(
+        self, reference: Reference, blob: Descriptor, content: Content, credentials: Credentials = NOBODY
+    ) -> None:
+        """A blob of any size into ``content``."""
+        hosts = hosts_of(reference.registry, self._config)
+        repository = reference.repository
+        try:
+            if not content.has(blob.digest):
+                download = Download(
+                    self._transport, self._config, hosts, repository, credentials, blob, content, _SILENT
+                )
+                await download.run()
         except CortenError as error:
             raise pull_fault(error, reference) from error
 

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,12 @@ from corten.engine.images.pull import Puller
 from corten.engine.images.service import ImageService
 from corten.engine.images.shelf import ImageShelf, Tenant
 from corten.errors import Conflict, Invalid, NotFound
-from corten.spec.image import ImageConfig
+from corten.spec import media_types
+from corten.spec.descriptor import Descriptor
+from corten.spec.digest import Digest
+from corten.spec.image import ImageConfig, Index, Manifest
+from corten.spec.platform import Platform, host
+from corten.spec.reference import Reference
 from corten.store.content import Content
 from corten.store.db import Database
 from corten.store.images import Images
@@ -208,5 +214,61 @@ def test_a_commit_adds_what_the_container_changed(tmp_path: Path) -> None:
         assert empty.config.diff_ids == base.config.diff_ids
         with pytest.raises(Conflict, match="dependent child images"):
             rig.service.remove(base.id.short, force=True)
+
+    run(tmp_path, scenario)
+
+
+def index_of(rig: Rig, images: dict[str, Platform], name: str) -> Digest:
+    """Give images manifests, and a name the index of these."""
+    listed = []
+    for image, platform in images.items():
+        config = rig.ground.content.read(Digest.parse(image))
+        data = Manifest(Descriptor(media_types.OCI_CONFIG, Digest.of(config), len(config)), ()).to_bytes()
+        described = Descriptor(media_types.OCI_MANIFEST, rig.ground.content.write(data), len(data))
+        rig.ground.images.add(config, manifest=described)
+        listed.append(replace(described, platform=platform))
+    index = rig.ground.content.write(Index(tuple(listed)).to_bytes())
+    rig.ground.images.tag(Reference.parse(name), Digest.parse(next(iter(images))), index)
+    return index
+
+
+def test_a_name_of_several_platforms_is_one_row(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        here, there = await rig.add("one:1", {"a": b"aaaa"}), await rig.add("two:1", {"b": b"bb"})
+        index = index_of(rig, {here: host(), there: Platform("linux", "s390x")}, "many:1")
+        rig.service.remove("one:1")
+        rig.service.remove("two:1")
+        (row,) = rig.service.list(Filters(), manifests=True)
+        assert (row["Id"], row["RepoTags"], row["Size"]) == (here, ["many:1"], 6)
+        assert row["RepoDigests"] == [f"many@{index}"] and row["Descriptor"]["digest"] == str(index)
+        assert [(each["Kind"], each["Available"], each["Size"]["Total"] > 0) for each in row["Manifests"]] == [
+            ("image", True, True),
+            ("image", True, True),
+        ]
+        view = rig.service.inspect("many:1", platform=Platform("linux", "s390x"))
+        assert (view["Id"], view["RepoTags"], view["RepoDigests"]) == (there, ["many:1"], [f"many@{index}"])
+        rig.tenants.append(Tenant("c" * 64, there, False))
+        (counted,) = rig.service.usage()
+        assert counted["Containers"] == 1
+        assert rig.service.prune(Filters.parse('{"dangling":["false"]}'))[0] == []
+        rig.tenants.clear()
+        rig.service.drop(there)
+        assert [each["Available"] for each in rig.service.inspect("many:1", manifests=True)["Manifests"]] == [
+            True,
+            False,
+        ]
+        gone = rig.service.remove("many:1")
+        assert {"Deleted": here} in gone and rig.service.ids() == []
+
+    run(tmp_path, scenario)
+
+
+def test_dropping_the_bound_image_leaves_the_name_to_another(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        here, there = await rig.add("one:1", {"a": b"aaaa"}), await rig.add("two:1", {"b": b"bb"})
+        index_of(rig, {here: host(), there: Platform("linux", "s390x")}, "many:1")
+        rig.service.drop(here)
+        assert rig.service.inspect("many:1")["Id"] == there
+        assert rig.service.ids() == [there]
 
     run(tmp_path, scenario)

@@ -122,6 +122,10 @@ class Disposal:
         if uses := self._shelf.uses(image):
             raise Conflict(f"container {uses[0].container_id[:12]} is using image {image.short}")
         record = self._ground.images.get(image)
+        if self._shelf.holders(image) or self._shelf.companions(image):
+            alone = self._ground.images.names_alone(image)
+            self.perform(removal.plan_one(self._shelf, image, alone, force=True))
+            return
         names = [reference.familiar() for reference in (*record.references, *record.repo_digests)]
         for name in names or [image.hex]:
             if image not in self._ground.images.ids():

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from corten.distribution.model import Credentials
 from corten.engine.images import names
@@ -19,7 +20,7 @@ from corten.errors import CortenError, NotFound
 from corten.spec import media_types
 from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
-from corten.spec.image import Manifest, chain_ids
+from corten.spec.image import Index, Manifest, chain_ids
 from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.images import ImageRecord
@@ -130,6 +131,21 @@ class Pusher:
                 if name.registry == reference.registry and name.repository != reference.repository:
                     shared[name.repository] = max(shared[name.repository], count)
         return [repository for repository, _ in shared.most_common(MOUNT_SOURCES)]
+
+    async def manifest_of(self, record: ImageRecord) -> Descriptor:
+        """The manifest that an image has, or is given now."""
+        data, manifest = await self._manifest(record, record.manifest)
+        described = Descriptor(manifest.media_type, self._ground.content.write(data), len(data))
+        self._ground.images.add(record.config.to_bytes(), manifest=described)
+        return described
+
+    async def index_of(self, images: Sequence[Digest]) -> Digest:
+        """An index of these images, kept; name it, or it goes with the next collection."""
+        listed = []
+        for image in images:
+            record = self._ground.images.get(image)
+            listed.append(replace(await self.manifest_of(record), platform=record.config.platform))
+        return self._ground.content.write(Index(tuple(listed), media_types.DOCKER_INDEX).to_bytes())
 
     async def _manifest(self, record: ImageRecord, known: Descriptor | None) -> tuple[bytes, Manifest]:
         """The manifest it came with, if all of it is still here; else one made of its layers."""

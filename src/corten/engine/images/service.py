@@ -18,6 +18,7 @@ from corten.engine.images.disposal import Disposal
 from corten.engine.images.ground import ImageGround, Progress
 from corten.engine.images.imports import CommitRequest, Importer, ImportRequest
 from corten.engine.images.load import Loader
+from corten.engine.images.manifests import RemoteManifests
 from corten.engine.images.platforms import Platforms
 from corten.engine.images.pull import Puller
 from corten.engine.images.push import Pusher
@@ -50,6 +51,7 @@ class ImageService:
         self._loader = Loader(ground)
         self._saver = Saver(ground)
         self._registries = Registries(ground.distribution)
+        self._manifests = RemoteManifests(ground)
 
     # -- looking -----------------------------------------------------------------------------------------------
 
@@ -215,6 +217,18 @@ class ImageService:
     async def inspect_remote(self, name: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
         """Digest and platforms of what a registry has under a name."""
         return await self._registries.inspect(name, auth.parse(credentials))
+
+    async def inspect_manifest(
+        self, name: str, credentials: Mapping[str, Any], *, insecure: bool, verbose: bool
+    ) -> dict[str, Any]:
+        """The document that a registry has under a name, and those that it lists."""
+        return await self._manifests.inspect(name, auth.parse(credentials), insecure=insecure, verbose=verbose)
+
+    async def push_manifests(
+        self, name: str, body: Mapping[str, Any], credentials: Mapping[str, Any], *, insecure: bool
+    ) -> dict[str, Any]:
+        """Put a list of manifests at a registry, with what it lists."""
+        return await self._manifests.push(name, body, auth.parse(credentials), insecure=insecure)
 
     async def login(self, body: Mapping[str, Any]) -> tuple[str, str]:
         """Try credentials; Docker's status line, and a token to keep in place of the password."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +24,6 @@ from corten.runtime.cgroup import Hierarchies
 from corten.runtime.protocol import StepFailure
 
 _NEW = flags.CLONE_NEWPID | flags.CLONE_NEWNET | flags.CLONE_NEWIPC | flags.CLONE_NEWUTS
-_QUIET_SECONDS = 0.003
-"""Where one start follows the other there is no time to rehearse."""
 _KINDS = frozenset(("pid", "network", "ipc", "uts", "mount"))
 
 
@@ -69,12 +66,11 @@ def _main(channel: socket.socket, hierarchies: Hierarchies, rehearse: Callable[[
         process.set_parent_death_signal(signal.SIGKILL)
         init.be_alone()
         process.loopback_up()
+        rehearse()  # before the creator goes on: a page that is ours by then it need not copy
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as netlink:
             netns_fd = namespaces.open_of("self", "network")
             wire.send(channel, {"born": True}, [netns_fd, netlink.fileno()])
             os.close(netns_fd)
-        if not select.select([channel], [], [], _QUIET_SECONDS)[0]:
-            rehearse()
         message = wire.receive(channel)
         if message is None:
             os._exit(0)  # nobody has asked

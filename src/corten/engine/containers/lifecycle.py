@@ -157,7 +157,9 @@ class Lifecycle:
             if state.health is not None:
                 state.health.status = health.UNHEALTHY  # docker: so it is called once nobody probes any more
         live.tell_waiters(Ending(exit.status, exit.error), removed=False)
-        self._ground.roster.save(live)
+        goes = record.auto_remove and not again and not live.is_coming_back
+        if not goes:  # what is left of a removal is found by its bundle's exit record
+            self._ground.roster.save(live)
         if exit.oom_killed:
             self._ground.publish(live, "oom")
         self._ground.publish(live, "die", exitCode=str(exit.status), execDuration=str(int(max(ran_for, 0))))
@@ -166,7 +168,7 @@ class Lifecycle:
         if again:
             live.restart_delay = policy.delay_after(live.restart_delay, ran_for)
             live.restart_timer = self._ground.background.start(self._restart_later(live), f"restart {record.short_id}")
-        elif record.auto_remove and not live.is_coming_back:
+        elif goes:
             self._ground.background.start(self._auto_remove(live), f"removing {record.short_id}")
 
     async def _tear_down(self, live: Live, task: Task | None) -> None:

@@ -19,6 +19,10 @@ from corten.errors import CortenError, NotFound
 log = logging.getLogger(__name__)
 
 
+_ANSWER_SECONDS = 0.01
+"""Those who wait for the removal get their answer first."""
+
+
 class Removal:
     """Removing containers that do not run."""
 
@@ -43,7 +47,11 @@ class Removal:
             if not pending.future.done():
                 pending.future.set_result(None)
         self._ground.publish(live, "destroy")
-        self._ground.background.start(self.delete_files(record.id), f"files of {record.short_id}")
+        self._ground.background.start(self._delete_files_later(record.id), f"files of {record.short_id}")
+
+    async def _delete_files_later(self, container_id: str) -> None:
+        await asyncio.sleep(_ANSWER_SECONDS)
+        await self.delete_files(container_id)
 
     async def delete_files(self, container_id: str) -> None:
         """Drop the snapshot and the bundle."""

@@ -23,7 +23,7 @@ import docker
 import pytest
 import requests
 
-from rig.daemon import Daemon
+from rig.daemon import BIN, Daemon
 
 SECONDS = int(os.environ.get("CORTEN_STREAMS_SECONDS", "10"))
 MIB = int(os.environ.get("CORTEN_STREAMS_MIB", "64"))
@@ -209,3 +209,26 @@ def test_two_hundred_users(own_daemon: Callable[..., Daemon]) -> None:
             break
         assert time.monotonic() < deadline, (before, after, tasks, left)
         time.sleep(0.5)
+
+
+@pytest.mark.parametrize("cli", ["docker", str(BIN / "corten")])
+def test_output_is_whole_when_input_is_not_read(daemon: Daemon, cli: str) -> None:
+    """``yes | docker run -i busybox head -1``: the process ends, or closes its stdin, while there is more to read."""
+    daemon.docker("run", "-d", "--name", "open", "busybox", "sleep", "100")
+    for command in (
+        ["run", "-i", "--rm", "busybox", "head", "-1"],
+        ["exec", "-i", "open", "head", "-1"],
+        ["run", "-i", "--rm", "busybox", "sh", "-c", "exec 0<&-; sleep 0.1; echo y"],
+    ):
+        for _ in range(5):
+            with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as flood:
+                done = subprocess.run(
+                    [cli, *command],
+                    stdin=flood.stdout,
+                    env=daemon.environment,
+                    capture_output=True,
+                    timeout=60,
+                    check=False,
+                )
+                flood.kill()
+            assert (done.returncode, done.stdout, done.stderr) == (0, b"y\n", b""), command

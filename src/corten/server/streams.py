@@ -1,6 +1,7 @@
 """Connections that stop being HTTP: attach and exec take the socket over and splice it to a container's streams.
 
-Owns: the 101 answer, half-closed connections in both directions, flow control, detach keys, the websocket form.
+Owns: the 101 answer, half-closed connections in both directions, flow control, detach keys, the websocket form; and
+that output arrives whole where a process does not read all that is sent to it (``yes | docker run -i busybox head``).
 Knows nothing of containers: the engine hands in an ``Attachment``.
 
 Docker's client half-closes its side of every attach without ``-i``; aiohttp would close the whole socket then, so the
@@ -23,6 +24,7 @@ from corten.api import framing
 from corten.engine.attachment import Attachment
 from corten.engine.detach import Scanner
 from corten.errors import CortenError
+from corten.server.inlet import Inlet
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ RAW, MULTIPLEXED = "application/vnd.docker.raw-stream", "application/vnd.docker.
 _RESET_INTERVAL = 2.0
 _HEADERS_FIRST = 0.01
 _CHUNK = 65536
+# A client that has been told the end closes at once; until then what it still sends is read and dropped, for a unix
+# socket that is closed with unread bytes gives its other side an error instead of the end.
+_LINGER = 5.0
 
 
 class Hijacked(web.Response):
@@ -77,17 +82,27 @@ class _End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.other is None:
             self._early.append(data)
-        elif self.other.transport is not None and not self.other.transport.is_closing():
-            self.other.transport.write(data)
+        else:
+            self.other.send(data)
 
     def eof_received(self) -> bool:
         """Pass the half-close on, and stay half open."""
         if self.other is None:
             self._early_eof = True
-        elif self.other.transport is not None and self.other.transport.can_write_eof():
-            with contextlib.suppress(OSError, RuntimeError):
-                self.other.transport.write_eof()
+        else:
+            self.other.send_eof()
         return True
+
+    def send(self, data: bytes) -> None:
+        """Write what came at the other end."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def send_eof(self) -> None:
+        """Nothing more comes at the other end."""
+        if self.transport is not None and self.transport.can_write_eof():
+            with contextlib.suppress(OSError, RuntimeError):
+                self.transport.write_eof()
 
     def pause_writing(self) -> None:
         if self.other is not None and self.other.transport is not None:
@@ -111,8 +126,11 @@ class _ClientEnd(_End):
         super().__init__()
         self._scanner = scanner
         self.is_detached = False
+        self._had_eof = self._is_finished = False
 
     def data_received(self, data: bytes) -> None:
+        if self._is_finished:
+            return
         if self._scanner is not None and self.other is not None:
             data, self.is_detached = self._scanner.feed(data)
             if self.is_detached:
@@ -122,10 +140,23 @@ class _ClientEnd(_End):
                 return
         super().data_received(data)
 
+    def eof_received(self) -> bool:
+        self._had_eof = True
+        return not self._is_finished and super().eof_received()
+
     def finish(self) -> None:
-        """Close after all has been sent."""
-        if self.transport is not None:
-            self.transport.close()
+        """Close after all has been sent, and after the client where it may be sending still."""
+        transport = self.transport
+        if self._is_finished or transport is None:
+            return
+        self._is_finished = True
+        if self._had_eof or transport.is_closing() or not transport.can_write_eof():
+            transport.close()
+            return
+        self.send_eof()
+        with contextlib.suppress(RuntimeError):
+            transport.resume_reading()
+        asyncio.get_running_loop().call_later(_LINGER, transport.close)
 
 
 class _ContainerEnd(_End):
@@ -134,6 +165,27 @@ class _ContainerEnd(_End):
     def __init__(self, translate: Callable[[bytes], bytes] | None) -> None:
         super().__init__()
         self._translate = translate
+        self._input: Inlet | None = None
+
+    def send(self, data: bytes) -> None:
+        if self._input is None and self.transport is not None and not self.transport.is_closing():
+            self._input = Inlet(self.transport.get_extra_info("socket").dup(), self._throttle)
+        if self._input is not None:
+            self._input.write(data)
+
+    def send_eof(self) -> None:
+        if self._input is not None:
+            self._input.end()
+        else:
+            super().send_eof()
+
+    def _throttle(self, is_full: bool) -> None:
+        (self.pause_writing if is_full else self.resume_writing)()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._input is not None:
+            self._input.close()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(self._translate(data) if self._translate else data)
@@ -298,10 +350,10 @@ async def _to_websocket(stream: socket.socket, response: web.WebSocketResponse, 
 
 async def _from_websocket(response: web.WebSocketResponse, stream: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    async for message in response:
-        if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
-            data = message.data if isinstance(message.data, bytes) else str(message.data).encode()
-            await loop.sock_sendall(stream, data)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the process may be done with its input: what it says still counts
+        async for message in response:
+            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+                data = message.data if isinstance(message.data, bytes) else str(message.data).encode()
+                await loop.sock_sendall(stream, data)
         stream.shutdown(socket.SHUT_WR)
     await asyncio.Event().wait()

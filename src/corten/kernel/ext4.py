@@ -18,7 +18,7 @@ _FS_IOC_GETFLAGS = 0x80086601
 _FS_IOC_SETFLAGS = 0x40086602
 _FS_TOPDIR_FL = 0x00020000
 # Making an inode takes 20 to 40 microseconds; where thousands were freed just now, 100 to 500.
-_PROBES, _SLOW_NS = 3, 80_000
+_PROBES, SLOW_NS = 3, 80_000
 _INT = struct.Struct("i")
 
 
@@ -42,6 +42,6 @@ def is_good_ground(path: str | os.PathLike[str]) -> bool:
         os.mkdir(probe)
         took = time.perf_counter_ns() - begin
         os.rmdir(probe)
-        if took < _SLOW_NS:
+        if took < SLOW_NS:
             return True
     return False

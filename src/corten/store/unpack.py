@@ -91,6 +91,7 @@ class Unpacker:
             expected=diff_id,
             limit=self.limit,
             recipe=recipe,
+            beds=staged.path.parent / "beds",
             progress=progress,
         )
         if applied.recipe:

@@ -51,6 +51,7 @@ def _apply(job: dict[str, Any], report: Report) -> dict[str, Any]:
         expected=Digest.parse(job["expected"]) if job["expected"] else None,
         limit=job["limit"],
         recipe=Path(job["recipe"]) if job["recipe"] else None,
+        beds=Path(job["beds"]) if job["beds"] else None,
         progress=report,
     )
     if job["lowers"] is not None and (applied.implied or applied.links):

@@ -64,6 +64,7 @@ class Workers:
         expected: Digest | None = None,
         limit: int = DEFAULT_LIMIT,
         recipe: Path | None = None,
+        beds: Path | None = None,
         progress: Progress | None = None,
         offset: int = 0,
         size: int | None = None,
@@ -84,6 +85,7 @@ class Workers:
                 "expected": str(expected) if expected else None,
                 "limit": limit,
                 "recipe": str(recipe) if recipe else None,
+                "beds": str(beds) if beds else None,
             },
             progress,
         )

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from corten.errors import Internal, Invalid
 from corten.spec.digest import Digest
+from corten.store.layers import beds
 from corten.store.layers.apply import Applied, Whiteouts, apply
 from corten.store.layers.changes import changes
 from corten.store.layers.pack import measure, pack
@@ -38,6 +39,16 @@ def umask() -> Iterator[None]:
     before = os.umask(0)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True, params=["in place", "from beds"])
+def ground(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything must be so too where it is slow to make files in place."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "from beds":
+            patch.setattr(beds, "SLOW_NS", -1)
+            patch.setattr(beds, "PATIENCE", 1)
+        yield
 
 
 class Tar:
@@ -69,7 +80,7 @@ def unpack(tmp_path: Path, data: bytes, name: str = "out", **options: object) ->
     source.write_bytes(data)
     target = tmp_path / name
     target.mkdir(exist_ok=True)
-    return target, apply(source, target, **options)  # type: ignore[arg-type]
+    return target, apply(source, target, beds=tmp_path / f"{name}.beds", **options)  # type: ignore[arg-type]
 
 
 def listing(root: Path) -> list[tuple[object, ...]]:
@@ -135,6 +146,14 @@ def test_everything_that_a_layer_may_hold(tmp_path: Path) -> None:
     print_tar(tmp_path / "recipe", root, exact.extend)
     assert bytes(exact) == data
     assert measure_source(Source(recipe=tmp_path / "recipe", tree=root)) == len(data)
+
+
+def test_a_directorys_group_is_not_handed_down(tmp_path: Path) -> None:
+    """/usr/local and /var/mail are set-group-ID on Debian: what the tar has in them is root's all the same."""
+    tar = Tar().dir("d", mode=0o2775, gid=50).add("d/f", b"1").add("d/l", kind=tarfile.SYMTYPE, link="f").dir("d/e")
+    root, _ = unpack(tmp_path, tar.bytes())
+    assert [(root / name).lstat().st_gid for name in ("d", "d/f", "d/l", "d/e")] == [50, 0, 0, 0]
+    assert stat.S_IMODE((root / "d/e").stat().st_mode) == 0o755
 
 
 def test_gnu_tar_agrees(tmp_path: Path) -> None:

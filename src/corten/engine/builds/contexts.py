@@ -90,7 +90,8 @@ class Contexts:
         if os.stat(archive).st_size <= SMALL:
             applied = await asyncio.to_thread(apply, archive, directory, whiteouts=Whiteouts.PLAIN)
         else:
-            applied = await self._workers.apply(archive, directory, whiteouts=Whiteouts.PLAIN)
+            beds = directory.parent / "beds"
+            applied = await self._workers.apply(archive, directory, whiteouts=Whiteouts.PLAIN, beds=beds)
         _check(applied)
 
 

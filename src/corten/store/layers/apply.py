@@ -20,6 +20,7 @@ from typing import Any
 from corten.errors import Internal, Invalid
 from corten.spec.digest import Digest
 from corten.store.layers import header
+from corten.store.layers.beds import Beds
 from corten.store.layers.header import Entry
 from corten.store.layers.reader import TarReader
 from corten.store.layers.recipe import RecipeWriter
@@ -99,14 +100,22 @@ def apply(
     expected: Digest | None = None,
     limit: int = DEFAULT_LIMIT,
     recipe: Path | None = None,
+    beds: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Applied:
-    """Unpack the tar at ``source`` (any compression) into ``target``.  Invalid if it is bad or not ``expected``."""
+    """Unpack the tar at ``source`` (any compression) into ``target``.  Invalid if it is bad or not ``expected``.
+
+    ``beds`` is a directory to be, outside of the target (beds.py).
+    """
     writer = RecipeWriter(recipe) if recipe else None
     try:
-        with Inflow(source, limit=limit, progress=progress) as inflow, Target(target) as tree:
+        with (
+            Inflow(source, limit=limit, progress=progress) as inflow,
+            Target(target) as tree,
+            Beds(beds, tree.fd) as inodes,
+        ):
             reader = TarReader(inflow, writer)
-            applier = _Applier(tree, reader, whiteouts, writer)
+            applier = _Applier(tree, inodes, reader, whiteouts, writer)
             for entry in reader:
                 applier.one(entry)
             reader.drain()
@@ -141,12 +150,17 @@ def _keep_whole(source: Extent | str | os.PathLike[str], writer: RecipeWriter, l
 
 
 class _Applier:
-    def __init__(self, tree: Target, reader: TarReader, whiteouts: Whiteouts, recipe: RecipeWriter | None) -> None:
+    def __init__(
+        self, tree: Target, inodes: Beds, reader: TarReader, whiteouts: Whiteouts, recipe: RecipeWriter | None
+    ) -> None:
         self._tree = tree
+        self._inodes = inodes
         self._reader = reader
         self._whiteouts = whiteouts
         self._recipe = recipe
         self._owners = os.geteuid() == 0
+        # In a set-group-ID directory what is made belongs to the directory's group: then 0:0 must be set too.
+        self._inherits = whiteouts is Whiteouts.DELETE or bool(os.fstat(tree.fd).st_mode & stat.S_ISGID)
         self._times: dict[str, int] = {}
         # What this layer made, as (inode of the directory, name), for DELETE alone: paths may lead there by links.
         self._made: set[tuple[int, str]] = set()
@@ -193,7 +207,7 @@ class _Applier:
             return
         parent = self._tree.directory(above)
         if entry.kind == header.REGULAR:
-            self._regular(parent, name, path, entry)
+            self._regular(parent, above, name, entry)
         elif entry.kind == header.DIRECTORY:
             self._directory(parent, name, path, entry)
         elif entry.kind == header.SYMLINK:
@@ -208,20 +222,20 @@ class _Applier:
             os.chmod(name, entry.mode, dir_fd=parent)
             self.inodes += 1
 
-    def _regular(self, parent: int, name: str, path: str, entry: Entry) -> None:
+    def _regular(self, parent: int, above: str, name: str, entry: Entry) -> None:
         mode = entry.mode & 0o777
         how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            fd = os.open(name, how, mode, dir_fd=parent)
+            fd = self._inodes.create(name, how, mode, parent, above)
         except FileExistsError:
             self._clear(parent, name)
-            fd = os.open(name, how, mode, dir_fd=parent)
+            fd = self._inodes.create(name, how, mode, parent, above)
         try:
             size = entry.size if entry.sparse is None else entry.real_size
             if entry.size or entry.sparse is not None:
                 self._reader.copy(entry, fd)
                 if self._recipe is not None and entry.sparse is None:
-                    self._recipe.file(path, entry.size)
+                    self._recipe.file(f"{above}/{name}" if above else name, entry.size)
             self._attributes(fd, entry)
             mtime_ns = _clamp(entry.mtime_ns)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
@@ -233,7 +247,7 @@ class _Applier:
     def _directory(self, parent: int, name: str, path: str, entry: Entry) -> None:
         opaque = False
         try:
-            os.mkdir(name, 0o700, dir_fd=parent)
+            self._inodes.mkdir(name, 0o700, parent)
             self.inodes += 1
         except FileExistsError:
             found = os.lstat(name, dir_fd=parent)
@@ -335,8 +349,10 @@ class _Applier:
         self._tree.remove(parent, name)
 
     def _attributes(self, fd: int, entry: Entry) -> None:
-        if self._owners and (entry.uid or entry.gid or entry.kind == header.DIRECTORY):
+        if self._owners and (entry.uid or entry.gid or self._inherits or entry.kind == header.DIRECTORY):
             os.fchown(fd, entry.uid, entry.gid)
+        if entry.kind == header.DIRECTORY and entry.mode & stat.S_ISGID:
+            self._inherits = True
         # After the owner, for chown(2) clears setuid and capabilities.
         os.fchmod(fd, entry.mode)
         for name, value in entry.xattrs.items():
@@ -344,7 +360,7 @@ class _Applier:
 
     def _dress(self, parent: int, name: str, entry: Entry) -> None:
         """Owner and time of what cannot be opened."""
-        if self._owners and (entry.uid or entry.gid):
+        if self._owners and (entry.uid or entry.gid or self._inherits):
             os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         mtime_ns = _clamp(entry.mtime_ns)
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from corten.errors import Invalid
 
@@ -90,6 +91,7 @@ def parse(block: bytes) -> Entry:
     )
 
 
+@lru_cache(1024)  # a layer has few owners, modes and days
 def number(field: bytes) -> int:
     """A numeric field: octal digits, or base 256 when the first bit is set (GNU)."""
     if field[0] & 0x80:

@@ -18,7 +18,7 @@ from corten.kernel.paths import Root, openat2
 
 RESOLVE = flags.RESOLVE_IN_ROOT | flags.RESOLVE_NO_MAGICLINKS
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-CACHED = 128
+CACHED = 1024
 
 OPAQUE = "trusted.overlay.opaque"
 OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
@@ -103,8 +103,11 @@ def inside(raw: bytes, what: str) -> str:
     """A name of a tar as a path beneath the root: no leading slash, no dots.  Invalid if it leads above."""
     if not raw:
         raise Invalid(f"invalid tar entry: empty {what}")
+    text = os.fsdecode(raw)
+    if "//" not in text and "/." not in text and text[0] not in "./":  # as nearly all are
+        return text.rstrip("/")
     parts: list[str] = []
-    for part in os.fsdecode(raw).split("/"):
+    for part in text.split("/"):
         if part == "..":
             if not parts:
                 raise Invalid(f"invalid tar entry: {what} {os.fsdecode(raw[:80])!r} is outside of the root")

@@ -140,6 +140,26 @@ def test_a_missing_dockerfile(daemon: Daemon, project: Path) -> None:
     assert "failed to read dockerfile: open Dockerfile: no such file or directory" in done.stdout
 
 
+def test_several_platforms_become_an_index(daemon: Daemon, project: Path, registry: Registry) -> None:
+    name = f"{registry.address}/buildkit/many:1"
+    (project / "context" / "Dockerfile").write_text(
+        "FROM scratch\nARG TARGETPLATFORM\nLABEL for=$TARGETPLATFORM\nCOPY deep/kept /kept\n"
+    )
+    (project / "compose.yaml").write_text(
+        f"services: {{web: {{image: '{name}', build: {{context: ./context, "
+        "platforms: [linux/amd64, linux/arm64]}}}\n"
+    )
+    compose(daemon, project, "build")
+    show = ("image", "inspect", "--format", "{{.Architecture}} {{.Config.Labels.for}}")
+    for platform in ("linux/amd64", "linux/arm64"):
+        told = daemon.docker(*show, "--platform", platform, name).stdout.strip()
+        assert told == f"{platform.rpartition('/')[2]} {platform}"
+    daemon.docker("push", "-q", name)
+    listed = json.loads(daemon.corten("manifest", "inspect", name).stdout)["manifests"]
+    assert [each["platform"]["architecture"] for each in listed] == ["amd64", "arm64"]
+    daemon.docker("rmi", "-f", name)
+
+
 CACHED = """\
 FROM busybox
 RUN --mount=type=cache,target=/kept cat /proc/sys/kernel/random/uuid > /made; cat /made >> /kept/all
@@ -249,6 +269,17 @@ def test_buildx_archives_and_push(daemon: Daemon, project: Path, buildx: dict[st
         assert loaded == f"Loaded image: buildkit/{kind}:latest\n"
         assert daemon.docker("run", "--rm", f"buildkit/{kind}", "cat", "/kept").stdout == "yes"
         daemon.docker("rmi", "-f", f"buildkit/{kind}")
+    several = ("--platform", "linux/amd64,linux/arm64", "empty")
+    (project / "empty").mkdir()
+    (project / "empty" / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\nLABEL for=$TARGETARCH\n")
+    done = run(daemon, project, *command, "-o", "type=oci,dest=both.tar", "-t", "buildkit/both", *several, **buildx)
+    assert done.returncode == 0, done.stdout
+    daemon.docker("load", "-i", str(project / "both.tar"))
+    show = ("image", "inspect", "--platform", "linux/arm64", "--format", "{{.Config.Labels.for}}")
+    assert daemon.docker(*show, "buildkit/both").stdout == "arm64\n"
+    daemon.docker("rmi", "-f", "buildkit/both")
+    refused = run(daemon, project, *command, "-o", "out", *several, **buildx)
+    assert refused.returncode != 0 and "takes one platform at a time" in refused.stdout
     refused = run(daemon, project, *command, "-o", "type=oci,dest=o,tar=false", "context", **buildx)
     assert refused.returncode != 0 and "tar=false is not supported" in refused.stdout
     name = f"{registry.address}/buildkit/pushed:1"

@@ -119,6 +119,23 @@ def test_ssh(daemon: Daemon, tmp_path: Path) -> None:
     assert "unset ssh forward key default" in build(daemon, "--no-cache", str(root), status=1).stderr
 
 
+def test_several_platforms(daemon: Daemon, tmp_path: Path) -> None:
+    root = write(tmp_path / "c", "FROM scratch\nARG TARGETARCH\nCOPY a /$TARGETARCH\n", {"a": "A\n"})
+    both = ("--platform", "linux/amd64,linux/arm64")
+    build(daemon, *both, "-t", "several:1", "-o", f"type=oci,dest={tmp_path}/both.tar", str(root))
+    daemon.docker("rmi", "several:1")
+    daemon.docker("load", "-i", f"{tmp_path}/both.tar")
+    for architecture in ("amd64", "arm64"):
+        shown = daemon.docker(
+            "image", "inspect", "--platform", f"linux/{architecture}", "--format", "{{.Architecture}}", "several:1"
+        )
+        assert shown.stdout.strip() == architecture
+    assert "needs a name" in build(daemon, *both, "-o", "type=oci,dest=x", str(root), status=1).stderr
+    assert "one platform at a time" in build(daemon, *both, "-o", str(tmp_path / "o"), str(root), status=1).stderr
+    assert "one platform at a time" in build(daemon, *both, "--squash", str(root), status=1).stderr
+    daemon.docker("rmi", "-f", "several:1")
+
+
 def test_outputs(daemon: Daemon, tmp_path: Path) -> None:
     root = write(tmp_path / "c", "FROM scratch\nCOPY a /dir/a\nCOPY --chmod=4755 b /b\n", {"a": "A\n", "b": "B\n"})
     out = tmp_path / "out"

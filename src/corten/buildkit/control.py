@@ -69,7 +69,7 @@ class Control:
         await self._solves.add(solve)
         try:
             built = await self._result(solve, request)
-            if built is None or not built.image_id:
+            if built is None or not (built.image_id or built.variants):
                 return SolveResponse()
             told = await self._workshop.export(
                 built, request.all_exporters(), request.session, solve.board, self._sessions

@@ -17,6 +17,7 @@ from corten.buildkit.messages.gateway import (
     ReadDirResponse,
     ReadFileRequest,
     ReadFileResponse,
+    RefMap,
     ResolveImageConfigRequest,
     ResolveImageConfigResponse,
     Result,
@@ -89,6 +90,9 @@ class Gateway:
             built = await self._built(request, solve)
         except CortenError as failure:
             raise RpcFailed(str(failure), UNKNOWN) from failure
+        if built.variants:
+            refs = RefMap({platform: solve.keep(each) for platform, each in built.variants})
+            return SolveResponse("", Result(refs=refs, metadata=dict(built.metadata)))
         ref = solve.keep(built)
         return SolveResponse(ref.id, Result(ref=ref, metadata=dict(built.metadata)))
 

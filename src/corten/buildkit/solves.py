@@ -59,12 +59,21 @@ class Solve:
             return
         result = request.result
         if result is not None and result.refs is not None and len(result.refs.refs) > 1:
-            self.returned.set_exception(NotImplementedYet("results for several platforms are not supported"))
+            refs = result.refs.refs
+            names = sorted(refs, key=lambda name: _place(name, result.metadata))
+            variants = [(name, self.result(refs[name].id)) for name in names]
+            self.returned.set_result(Built("", result.metadata, variants[0][1].trip, variants))
             return
         ref = (result.ref.id if result.ref else result.ref_deprecated) if result is not None else ""
         if result is not None and result.refs is not None:
             ref = next((each.id for each in result.refs.refs.values()), "")
         self.returned.set_result(self.result(ref) if ref else None)
+
+
+def _place(platform: str, metadata: Mapping[str, bytes]) -> tuple[int, str]:
+    """Where a platform stands in a result: maps come in any order, the list of platforms in that of the request."""
+    listed = metadata.get("refs.platforms", b"").find(f'"{platform}"'.encode())
+    return (listed, platform) if listed >= 0 else (len(metadata.get("refs.platforms", b"")), platform)
 
 
 class Solves:

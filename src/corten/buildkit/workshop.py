@@ -29,12 +29,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a frontend made: an image, or, for a question about the Dockerfile, nothing but metadata."""
+    """What a frontend made: an image, one for each platform, or, for a question about the Dockerfile, only metadata."""
 
     image_id: str
     metadata: Mapping[str, bytes]
     # What the build used and made, for caches that are exported; only who built it looks inside.
     trip: object = None
+    variants: Sequence[tuple[str, Built]] = ()
 
 
 class Workshop(Protocol):

@@ -123,6 +123,12 @@ def host() -> Platform:
     return Platform.normal(uname.sysname, uname.machine)
 
 
+def parse_all(text: str) -> tuple[str, ...]:
+    """``a,b,c``: each in its normal form, once."""
+    names = (name.strip() for name in text.split(","))
+    return tuple(dict.fromkeys(str(Platform.parse(name)) for name in names if name))
+
+
 def best(platforms: Sequence[Platform | None], wanted: Platform) -> int | None:
     """The index of the platform that suits ``wanted`` best, the first of equals; None when none does."""
     found: tuple[int, int] | None = None

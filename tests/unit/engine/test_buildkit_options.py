@@ -50,6 +50,14 @@ def test_what_buildx_sends() -> None:
     ]
 
 
+def test_platforms() -> None:
+    found = read("dockerfile.v0", {"platform": "linux/amd64, linux/arm64,linux/x86_64"}, NOBODY)
+    assert found.platforms == ("linux/amd64", "linux/arm64")
+    assert read("dockerfile.v0", {"platform": "linux/s390x"}, NOBODY).platforms == ()
+    one = read("dockerfile.v0", {"platform": "linux/s390x", "multi-platform": "true"}, NOBODY)
+    assert one.platforms == ("linux/s390x",)
+
+
 def test_no_cache_and_networks() -> None:
     assert read("dockerfile.v0", {"no-cache": ""}, NOBODY).options.no_cache
     assert read("dockerfile.v0", {"force-network-mode": "none"}, NOBODY).options.network == "none"
@@ -70,7 +78,6 @@ def test_remote_contexts() -> None:
         ("other.v0", {}, NotImplementedYet),
         ("gateway.v0", {"source": "tonistiigi/other:1"}, NotImplementedYet),
         ("dockerfile.v0", {"attest:sbom": ""}, NotImplementedYet),
-        ("dockerfile.v0", {"platform": "linux/amd64,linux/arm64"}, NotImplementedYet),
         ("dockerfile.v0", {"force-network-mode": "host"}, Invalid),
         ("dockerfile.v0", {"force-network-mode": "x"}, Invalid),
         ("dockerfile.v0", {"shm-size": "-1"}, Invalid),

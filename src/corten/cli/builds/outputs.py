@@ -62,10 +62,22 @@ def _one(word: str) -> Output:
     return Output(kind, dest, given)
 
 
+def check(wanted: list[Output], platforms: str, tags: list[str]) -> None:
+    """Raise Invalid for what cannot be made of several platforms at once: they are found by a name only."""
+    if "," not in platforms:
+        return
+    for output in wanted:
+        if output.kind in ("local", "tar"):
+            raise Invalid(f"--output type={output.kind} takes one platform at a time")
+        if not tags:
+            raise Invalid("a build for several platforms needs a name: give one with --tag")
+
+
 def deliver(call: Call, output: Output, image: str, tags: list[str]) -> str:
     """Bring the image there; a line about it, or nothing."""
     for name in output.names:
-        _tag(call, image, name)
+        # The name given by the build may stand for several platforms, the id for one.
+        _tag(call, tags[0] if tags else image, name)
     names = output.names or tags
     if output.kind == "registry" or (output.kind == "image" and output.attributes.get("push") in ("true", "1", "")):
         if not names:

@@ -27,8 +27,10 @@ from corten.engine.builds.remotes import fetch
 from corten.engine.builds.travel import Ledger, Travels
 from corten.engine.builds.visit import Visit
 from corten.engine.images.ground import ImageGround
-from corten.errors import CortenError, Invalid
-from corten.spec.platform import host
+from corten.engine.images.push import Pusher
+from corten.errors import CortenError, Invalid, NotImplementedYet
+from corten.spec.digest import Digest
+from corten.spec.platform import host, parse_all
 from corten.spec.reference import Reference
 
 IMAGE, PART = "docker-image://", "part:"
@@ -72,21 +74,37 @@ class Maker(Protocol):
     async def make(self, options: BuildOptions, context: Context, workspace: Path, visit: Visit) -> BuildResult: ...
 
 
-async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Path, client: Client) -> tuple[str, Trip]:
-    """Build, or check; the image's id, "" after a check.  Raises BuildFailed where a RUN ended with a status."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it: the image's id, "" after a check; the index that holds it and those of other platforms."""
+
+    image: str
+    trip: Trip
+    index: Digest | None = None
+
+
+async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Path, client: Client) -> Done:
+    """Build, or check.  Raises BuildFailed where a RUN ended with a status."""
     trip = Trip()
     luggage = await _unload(sent, workspace)
     options = await _with_contexts(maker, options, luggage, workspace, client)
     context = await maker.contexts.receive(options, luggage.body, workspace, client.progress)
-    platforms = Platforms(str(host()), options.platform or str(host()))
+    targets = parse_all(options.platform)
+    if options.squash and len(targets) > 1:
+        raise NotImplementedYet("--squash takes one platform at a time")
+    platforms = Platforms(str(host()), targets[0] if targets else str(host()))
     if options.check:
         client.tell(steps.CHECK, checks.findings(options, context, platforms))
-        return "", trip
+        return Done("", trip)
     await _import(maker, options, luggage, workspace, client, trip.ledger)
     lent = SentSecrets(luggage.secrets, options.agents)
     visit = Visit(client.progress, keys_of(options.credentials), client.watcher, lent, trip.ledger)
+    results: list[BuildResult] = []
     try:
-        result = await maker.make(options, context, workspace, visit)
+        for number, target in enumerate(targets or ("",)):
+            place = workspace / f"platform-{number}"
+            place.mkdir(mode=0o711)
+            results.append(await maker.make(replace(options, platform=target), context, place, visit))
     except StepFailed as failure:
         if options.keep_failed:
             client.tell(steps.KEPT, await kept.keep(maker.images, failure))
@@ -94,11 +112,16 @@ async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Pa
     if report := checks.warnings(options, context, platforms):
         client.tell(steps.CHECK, report)
     await _export(maker, options, workspace, trip)
+    if len(results) > 1:
+        index = await Pusher(maker.images).index_of([Digest.parse(result.image_id) for result in results])
+        image = str(maker.images.images.indexes.choose(index) or results[0].image_id)
+        client.progress.aux({"ID": image})
+        return Done(image, trip, index)
     if not options.squash:
-        return result.image_id, trip
-    image = await squash.squash(maker.images, result)
+        return Done(results[0].image_id, trip)
+    image = await squash.squash(maker.images, results[0])
     client.progress.aux({"ID": image})
-    return image, trip
+    return Done(image, trip)
 
 
 async def _import(

@@ -144,15 +144,15 @@ class BuildService:
 
     async def _build(self, options: BuildOptions, tags: list[Reference], sent: Sent, client: Client) -> str:
         with self._workspace() as workspace:
-            image, trip = await perform(self, options, sent, workspace, client)
+            done = await perform(self, options, sent, workspace, client)
         if options.build_id and any(entry.get("type") == "local" for entry in options.cache_exports):
-            self._trips[options.build_id] = trip
+            self._trips[options.build_id] = done.trip
             for oldest in list(self._trips)[:-KEPT_TRIPS]:
                 del self._trips[oldest]
-        for tag in tags if image else ():
-            self.images.give_name(Digest.parse(image), tag)
+        for tag in tags if done.image else ():
+            self.images.give_name(Digest.parse(done.image), tag, target=done.index)
             client.progress.stream(f"Successfully tagged {tag.familiar()}\n")
-        return image
+        return done.image
 
     @contextlib.contextmanager
     def guest(self) -> Iterator[Path]:

@@ -31,6 +31,7 @@ def run(call: Call) -> None:
     if id_file and os.path.exists(id_file):
         os.unlink(id_file)
     wanted = outputs.read(options.many("output"), is_pushed=options.on("push"), is_loaded=options.on("load"))
+    outputs.check(wanted, options.text("platform"), options.many("tag"))
     found = source.find(call.arguments[0], options.text("file"))
     luggage = _luggage(call)
     is_local = call.session.address.kind == "unix"

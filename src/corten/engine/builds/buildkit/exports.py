@@ -21,6 +21,7 @@ from corten.engine.images.ground import ImageGround
 from corten.engine.images.push import Pusher
 from corten.errors import Invalid, NotImplementedYet
 from corten.kernel.paths import Root
+from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
 from corten.spec.reference import Reference
 from corten.store.archives import save as archives
@@ -41,11 +42,14 @@ class Exports:
     ) -> dict[str, str]:
         """All of them, in order; what is told of the image."""
         told: dict[str, str] = {}
+        index = await self._index(built, exporters, board)
         for number, exporter in enumerate(exporters):
             if exporter.type in STORE:
-                told |= self._name(built, exporter, board)
+                told |= self._name(built, index, exporter, board)
                 if exporter.attrs.get("push", "") in ("true", "1"):
                     told |= await self._push(_references(exporter), await sessions.get(session), board)
+            elif built.variants and exporter.type in ("local", "tar"):
+                raise NotImplementedYet(f"the exporter {exporter.type!r} takes one platform at a time in this engine")
             elif exporter.type == "local":
                 with board.step("exporting to client directory") as step:
                     await self._directory(built, number, await sessions.get(session), step)
@@ -56,21 +60,30 @@ class Exports:
                     step.note("sending tarball")
             elif exporter.type in ARCHIVES:
                 with board.step(f"exporting to {exporter.type} image format") as step:
-                    await self._archive(built, exporter, number, await sessions.get(session))
+                    await self._archive(built, index, exporter, number, await sessions.get(session))
                     step.note("sending tarball")
             else:
                 raise NotImplementedYet(f"the exporter {exporter.type!r} is not supported by this engine")
         return told
 
-    async def _archive(self, built: Built, exporter: Exporter, number: int, session: Session) -> None:
+    async def _index(self, built: Built, exporters: Sequence[Exporter], board: Board) -> Digest | None:
+        """The index of an image for several platforms, where it is wanted."""
+        if not built.variants or not any(exporter.type in STORE | ARCHIVES for exporter in exporters):
+            return None
+        with board.step("exporting manifest list"):
+            return await self._pusher.index_of([Digest.parse(each.image_id) for _, each in built.variants])
+
+    async def _archive(
+        self, built: Built, index: Digest | None, exporter: Exporter, number: int, session: Session
+    ) -> None:
         """One form serves both: an OCI layout that docker loads too."""
         if exporter.attrs.get("tar", "true") not in ("", "true", "1"):
             raise NotImplementedYet(f"the exporter {exporter.type!r} writes archives only: tar=false is not supported")
         ground = self._ground
         saver = archives.Saver(ground.layout, ground.content, ground.images, ground.snapshots, ground.workers)
-        record = ground.images.get(Digest.parse(built.image_id))
+        record = ground.images.get(_image(built))
         with ground.scratch() as scratch:
-            await saver.save([archives.Saved(record, _references(exporter))], scratch / "image.tar")
+            await saver.save([archives.Saved(record, _references(exporter), index)], scratch / "image.tar")
             await send.send_file(session, number, {}, stream(scratch / "image.tar"))
 
     async def _push(self, names: Sequence[Reference], session: Session, board: Board) -> dict[str, str]:
@@ -86,16 +99,17 @@ class Exports:
                 await self._pusher.push(name, None, await keys(session)(name.registry), _Bars(step), tell)
         return told
 
-    def _name(self, built: Built, exporter: Exporter, board: Board) -> dict[str, str]:
-        image = Digest.parse(built.image_id)
+    def _name(self, built: Built, index: Digest | None, exporter: Exporter, board: Board) -> dict[str, str]:
+        image = _image(built)
         names = _references(exporter)
         with board.step("exporting to image") as step:
             step.note("exporting layers")
-            step.note(f"writing image {image}")
+            step.note(f"writing image {index or image}")
             for reference in names:
-                self._ground.give_name(image, reference)
+                self._ground.give_name(image, reference, target=index)
                 step.note(f"naming to {reference}")
-        return _told(built, names)
+        described = self._ground.images.indexes.descriptor(index) if index is not None else None
+        return _told(built, described, names)
 
     async def _directory(self, built: Built, number: int, session: Session, step: Shown) -> None:
         stack = ExitStack()
@@ -137,8 +151,19 @@ def _reference(name: str) -> Reference:
     return reference
 
 
-def _told(built: Built, names: Sequence[Reference]) -> dict[str, str]:
+def _image(built: Built) -> Digest:
+    """The image, or the first of several platforms: a name of the index is bound to the one that suits this host."""
+    return Digest.parse(built.image_id or built.variants[0][1].image_id)
+
+
+def _told(built: Built, index: Descriptor | None, names: Sequence[Reference]) -> dict[str, str]:
     """The metadata of the image exporter; without a manifest the image is known by its configuration."""
+    if index is not None:
+        return {
+            "containerimage.digest": str(index.digest),
+            "containerimage.descriptor": base64.b64encode(json.dumps(index.to_json()).encode()).decode(),
+            **({"image.name": ",".join(str(name) for name in names)} if names else {}),
+        }
     config = built.metadata.get("containerimage.config", b"")
     descriptor = {
         "mediaType": "application/vnd.docker.container.image.v1+json",

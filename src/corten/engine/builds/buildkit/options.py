@@ -15,7 +15,7 @@ from typing import Any
 from corten.buildkit.messages.shared import CacheEntry
 from corten.engine.builds.options import DEFAULT_DOCKERFILE, BuildOptions
 from corten.errors import Invalid, NotImplementedYet
-from corten.spec.platform import host
+from corten.spec.platform import host, parse_all
 
 BUILD_ARG, LABEL, CONTEXT, SESSION = "build-arg:", "label:", "context:", "local-sessionid:"
 UPLOAD = "http://buildkit-session/"
@@ -43,6 +43,8 @@ class Frontend:
     sessions: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
     cache_imports: tuple[CacheEntry, ...] = ()
+    # Several, or one of which an index is to be made nevertheless; empty for a plain image.
+    platforms: tuple[str, ...] = ()
 
 
 def read(frontend: str, options: Mapping[str, str], entitlements: frozenset[str]) -> Frontend:
@@ -59,6 +61,7 @@ def read(frontend: str, options: Mapping[str, str], entitlements: frozenset[str]
         sessions=_prefixed(options, SESSION),
         question=options.get("requestid", ""),
         cache_imports=_cache_imports(options),
+        platforms=_platforms(options),
     )
 
 
@@ -72,8 +75,6 @@ def _check_frontend(frontend: str, options: Mapping[str, str]) -> None:
     for name in options:
         if name.startswith("attest:"):
             raise NotImplementedYet(f"attestations ({name}) are not supported by this engine")
-    if options.get("multi-platform", "") in ("1", "true") or "," in options.get("platform", ""):
-        raise NotImplementedYet("builds for several platforms at once are not supported by this engine")
 
 
 def _options(options: Mapping[str, str], entitlements: frozenset[str]) -> BuildOptions:
@@ -87,7 +88,7 @@ def _options(options: Mapping[str, str], entitlements: frozenset[str]) -> BuildO
         no_cache_filter=tuple(skipped.split(",")) if skipped else (),
         pull=options.get("image-resolve-mode", "") == "pull",
         target=options.get("target", ""),
-        platform=_platform(options.get("platform", "")),
+        platform=_platform(options.get("platform", "").partition(",")[0]),
         network=_network(options, entitlements),
         extra_hosts=_hosts(options.get("add-hosts", "")),
         shm_size=_number(options, "shm-size"),
@@ -100,6 +101,12 @@ def _options(options: Mapping[str, str], entitlements: frozenset[str]) -> BuildO
 
 def _prefixed(options: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {name.removeprefix(prefix): value for name, value in options.items() if name.startswith(prefix)}
+
+
+def _platforms(options: Mapping[str, str]) -> tuple[str, ...]:
+    found = parse_all(options.get("platform", ""))
+    is_index = options.get("multi-platform", "") in ("1", "true")
+    return (found or (str(host()),)) if is_index or len(found) > 1 else ()
 
 
 def _platform(text: str) -> str:

@@ -14,6 +14,7 @@ import os
 import platform as machine
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from corten import __version__
@@ -35,11 +36,14 @@ from corten.engine.builds.buildkit.secrets import SessionSecrets
 from corten.engine.builds.buildkit.sources import Gathering, Sources
 from corten.engine.builds.buildkit.usage import pruned, records
 from corten.engine.builds.classic import Trip
+from corten.engine.builds.contexts import Context
+from corten.engine.builds.options import BuildOptions
 from corten.engine.builds.ports import BaseImages
 from corten.engine.builds.service import BuildService
 from corten.engine.builds.visit import Visit
 from corten.errors import Invalid, NotFound
 from corten.kernel.paths import Root
+from corten.spec.platform import Platform as PlatformName
 from corten.spec.platform import host
 
 CONFIG = "containerimage.config"
@@ -93,10 +97,21 @@ class EngineWorkshop:
                 )
                 asked = replace(frontend.options, cache_from=(*frontend.options.cache_from, *images))
                 visit = Visit(Silent(), keys(session), board, secrets, trip.ledger)
-                try:
-                    result = await self._builds.make(asked, context, workspace, visit)
-                except StepFailed as failure:
-                    raise RpcFailed("\n".join(filter(None, (failure.process_message, failure.hint)))) from None
+                if not frontend.platforms:
+                    return await self._one(asked, context, workspace, visit, trip)
+                variants = []
+                for number, platform in enumerate(frontend.platforms):
+                    place = workspace / f"platform-{number}"
+                    place.mkdir(mode=0o711)
+                    wanted = replace(asked, platform="" if platform == str(host()) else platform)
+                    variants.append((platform, await self._one(wanted, context, place, visit, trip)))
+        return Built("", _of_platforms(variants), trip, variants)
+
+    async def _one(self, asked: BuildOptions, context: Context, workspace: Path, visit: Visit, trip: Trip) -> Built:
+        try:
+            result = await self._builds.make(asked, context, workspace, visit)
+        except StepFailed as failure:
+            raise RpcFailed("\n".join(filter(None, (failure.process_message, failure.hint)))) from None
         return Built(result.image_id, {CONFIG: json.dumps(result.config).encode()}, trip)
 
     async def export(
@@ -198,6 +213,13 @@ class EngineWorkshop:
     def prune(self, request: PruneRequest) -> Sequence[UsageRecord]:
         """Forget what the cache holds."""
         return pruned(self._builds, request)
+
+
+def _of_platforms(variants: Sequence[tuple[str, Built]]) -> dict[str, bytes]:
+    """What a result of several platforms says of them."""
+    listed = [{"ID": name, "Platform": PlatformName.parse(name).to_json()} for name, _ in variants]
+    configs = {f"{CONFIG}/{name}": each.metadata[CONFIG] for name, each in variants}
+    return {"refs.platforms": json.dumps({"Platforms": listed}).encode(), **configs}
 
 
 async def _nobody(registry: str) -> Credentials:

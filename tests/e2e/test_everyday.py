@@ -133,3 +133,8 @@ def test_kernel_parameters_are_the_containers_own(client: docker.DockerClient) -
     assert shown == b"77\n"
     with pytest.raises(docker.errors.APIError, match="not in a separate kernel namespace"):
         client.containers.run("busybox", ["true"], sysctls={"kernel.core_pattern": "core"})
+
+
+def test_a_name_that_could_be_an_id(daemon: Daemon) -> None:
+    daemon.docker("tag", "busybox", "db")
+    assert daemon.docker("rmi", "db").stdout == "Untagged: db:latest\n"

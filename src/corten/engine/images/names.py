@@ -40,7 +40,8 @@ def find(images: Finder, name: str, platform: Platform | None) -> ImageRecord:
 def as_given(record: ImageRecord, name: str) -> str:
     """The name as rules of removal read it: the id where the image was found by the digest of a manifest."""
     text = name.removeprefix("sha256:")
-    is_known = any(reference.familiar() == name for reference in (*record.references, *record.repo_digests))
+    ours = {reference.familiar() for reference in (*record.references, *record.repo_digests)}
+    is_known = name in ours or f"{name}:{DEFAULT_TAG}" in ours
     is_hex = bool(text) and all(letter in "0123456789abcdef" for letter in text)
     return str(record.id) if is_hex and not is_known and not record.id.hex.startswith(text) else name
 

@@ -91,7 +91,7 @@ def test_identity_and_confinement(machine: Machine) -> None:
         },
     )
     lines = outcome.out.decode().split("\n")
-    assert lines[:4] == ["uid=33(www) gid=33(www) groups=44(extra)", "/var/www", "/made/on/the/way", "100"]
+    assert lines[:4] == ["uid=33(www) gid=33(www) groups=33(www),44(extra)", "/var/www", "/made/on/the/way", "100"]
     assert "CapEff:\t0000000000000000" in lines
     assert "CapBnd:\t00000000a80425fb" in lines
     assert "NoNewPrivs:\t1" in lines

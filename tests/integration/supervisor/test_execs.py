@@ -42,7 +42,7 @@ def test_exec_runs_inside(machine: Machine) -> None:
         data = os.urandom(1 << 20)
         assert (await run_exec(task, ["cat"], data=data)).out == data
         who = await run_exec(task, ["id"], user={"username": "www"})
-        assert who.out == b"uid=33(www) gid=33(www) groups=44(extra)\n"
+        assert who.out == b"uid=33(www) gid=33(www) groups=33(www),44(extra)\n"
         await end(task)
 
     machine.run(work)

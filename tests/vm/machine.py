@@ -128,6 +128,9 @@ def fill_disk(root: Path, modules: Path, command: str) -> None:
     for applet in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
         if not (root / "bin" / applet).exists():
             (root / "bin" / applet).symlink_to("/bin/busybox")
+    for runtime in filter(None, map(shutil.which, ("runc", "crun"))):
+        for file in (Path(runtime), *libraries(Path(runtime))):
+            copy(file, root)
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
     (root / "etc/group").write_text("root:x:0:\n")
     shutil.copytree(modules, root / str(modules).lstrip("/"), dirs_exist_ok=True,

@@ -8,7 +8,8 @@
     ├── exit.json       how it ended                    the shim, once; its presence means stopped
     ├── control.sock    the shim's socket               the shim; a socket that answers is a living shim
     ├── rootfs/         an empty directory to mount on  the shim
-    └── external/, exec-PID/   what an external runtime reads and answers in one call (external/desk.py), then removed
+    ├── external/       the bundle of an external runtime   external/desk.py
+    └── exec-PID/       likewise, for one exec          external/desk.py, which removes it
 
 Written without fsync: a crash of the machine ends every container anyway, and recovery treats a torn file as none.
 """

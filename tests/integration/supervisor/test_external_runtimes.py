@@ -50,7 +50,7 @@ def test_the_spec_in_full(machine: Machine, options: dict[str, Any]) -> None:
     )
     found = machine.outcome(["sh", "-c", script], user="www", options=options)
     assert found.out.decode().splitlines() == [
-        "uid=33(www) gid=33(www) groups=44(extra)",
+        "uid=33(www) gid=33(www) groups=33(www),44(extra)",
         "/var/www",
         "c1",
         "CapEff:\t0000000000000000",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from typing import Any
 
 import pytest
 
 from corten.kernel import capabilities
 from corten.runtime.external import config, filters
-from corten.runtime.external.command import Runtime, failure
+from corten.runtime.external.command import Runtime, failure, run
 from corten.runtime.external.config import Place
+from corten.runtime.protocol import StepFailure
 from corten.runtime.users import Identity
 from corten.supervisor.model import StartFailure
 
@@ -156,6 +158,24 @@ def test_what_a_runtime_says(message: str, number: int, code: int) -> None:
     assert "No such" not in found.message
     assert found.errno == number
     assert StartFailure(found.step, found.errno, found.message).exit_code == code
+
+
+def test_a_failure_before_the_runtime_runs_is_told_as_its_own() -> None:
+    def prepare() -> None:
+        raise OSError(errno.ENODEV, "no such device")
+
+    null = os.open("/dev/null", os.O_RDWR)
+    try:
+        with pytest.raises(StepFailure, match="no such device") as own:
+            run(["/bin/true"], [null, null, null], prepare)
+        assert "fork/exec" not in own.value.message
+        with pytest.raises(StepFailure, match="fork/exec /no/such: no such file or directory") as missing:
+            run(["/no/such"], [null, null, null])
+        assert missing.value.errno == errno.ENOENT
+        assert run(["sh", "-c", "exit 7"], [null, null, null]) == 7
+        assert run(["sh", "-c", "kill -9 $$"], [null, null, null]) == 137
+    finally:
+        os.close(null)
 
 
 def test_what_a_runtime_says_in_plain_text_or_not_at_all() -> None:

@@ -93,5 +93,5 @@ class Hierarchies:
         return GroupV1(self.v1, path)
 
     def strays(self, path: str) -> list[Group]:
-        """Groups at ``path`` that are not ours but may be there: runc enters the v2 hierarchy that is mounted beside v1."""
+        """Groups at ``path`` that may be there besides ours: runc enters a v2 hierarchy that is mounted beside v1."""
         return [GroupV2(self.unified, path)] if self.unified and self.version == 1 else []

@@ -118,9 +118,11 @@ def run(line: Sequence[str], stdio: Sequence[int], prepare: Callable[[], None] |
 def _become(
     line: Sequence[str], stdio: Sequence[int], prepare: Callable[[], None] | None, channel: socket.socket
 ) -> NoReturn:
+    program = ""  # what an error without a name is about: nothing yet
     try:
         if prepare:
             prepare()
+        program = line[0]
         moved = [os.dup(fd) if fd < 3 else fd for fd in stdio]
         for target, fd in enumerate(moved):
             os.dup2(fd, target)
@@ -134,7 +136,7 @@ def _become(
         os.execvpe(line[0], list(line), _ENVIRONMENT)
     except BaseException as problem:
         with contextlib.suppress(OSError):
-            wire.send(channel, {"failed": report(problem, line[0]).to_json()})
+            wire.send(channel, {"failed": report(problem, program).to_json()})
     os._exit(127)
 
 

@@ -117,7 +117,7 @@ def _create(order: Order) -> tuple[int, int, list[int]]:
     runtime, container_id = order.runtime, order.bundle.id
     os.makedirs(runtime.root, 0o700, exist_ok=True)
     delete(runtime, container_id)  # of a former life whose shim was killed
-    with Desk(f"{order.bundle.path}/external") as desk:
+    with Desk(f"{order.bundle.path}/external", is_kept=True) as desk:
         words = ["create", "--bundle", desk.path, "--pid-file", desk.pid_file]
         if order.spec.process.terminal:
             words += ["--console-socket", desk.open_console()]

@@ -20,10 +20,11 @@ from corten.kernel.paths import Root
 
 
 class Desk:
-    """Made empty by ``with``, and removed after it."""
+    """Made empty by ``with``; removed after it, unless the runtime may look at it again."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_kept: bool = False) -> None:
         self.path = path
+        self._is_kept = is_kept
         self.log = f"{path}/log.json"
         self.pid_file = f"{path}/pid"
         self._directory_fd = -1
@@ -40,7 +41,8 @@ class Desk:
         if self._console:
             self._console.close()
         os.close(self._directory_fd)
-        self._remove()
+        if not self._is_kept:
+            self._remove()
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError), Root.at(os.path.dirname(self.path)) as root:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -66,8 +67,11 @@ def shim_pids(daemon: Daemon) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300 + ROUNDS * 8)
-def test_chaos(own_daemon: Callable[..., Daemon]) -> None:
-    daemon = own_daemon()
+@pytest.mark.parametrize("runtime", ["corten", "runc"])
+def test_chaos(own_daemon: Callable[..., Daemon], runtime: str) -> None:
+    if runtime != "corten" and shutil.which(runtime) is None:
+        pytest.skip(f"{runtime} is not installed: scripts/install-packages")
+    daemon = own_daemon("--default-runtime", runtime)
     faults: list[str] = []
     clients = [threading.Thread(target=operate, args=(daemon, seed, faults)) for seed in range(CLIENTS)]
     for client in clients:
@@ -106,6 +110,7 @@ def remains(daemon: Daemon) -> list[str]:
     root = str(daemon.root)
     left = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if root in line]
     left += [str(path) for path in (daemon.data_root / "containers").iterdir() if len(path.name) == 64]
+    left += [str(path) for path in daemon.exec_root.glob("runtimes/*/*")]
     links = Path(f"/sys/class/net/{daemon.bridge}/brif")
     left += [link.name for link in links.iterdir()] if links.exists() else []
     for entry in Path("/proc").iterdir():

@@ -19,7 +19,7 @@ def parse(text: str | None) -> bytes:
 
 
 def _key(word: str) -> int:
-    if len(word) == 1:
+    if len(word) == 1 and word.isascii():
         return ord(word)
     letter = word.removeprefix("ctrl-")
     if letter == word or len(letter) != 1:

@@ -18,6 +18,7 @@ from corten.api.routes import Match
 from corten.api.version import ApiVersion
 from corten.engine.engine import Engine
 from corten.errors import Invalid
+from corten.server import jsonbody
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -97,10 +98,7 @@ async def body(request: web.Request, *, required: bool = True) -> dict[str, Any]
     kind = request.headers.get("Content-Type", "")
     if kind.partition(";")[0].strip().lower() != "application/json":
         raise Invalid(f'unsupported Content-Type header ({kind}): must be "application/json"')
-    try:
-        value = json.loads(raw)
-    except ValueError as error:
-        raise Invalid(f"invalid JSON: {error}") from error
+    value = jsonbody.parse(raw)
     if value is None:
         return {}
     if not isinstance(value, dict):

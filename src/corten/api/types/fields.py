@@ -19,7 +19,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63
 
 
 def _is_flag(value: Any) -> bool:
@@ -99,6 +99,14 @@ def read(body: Mapping[str, Any], table: Table, struct: str) -> dict[str, Any]:
                 f"json: cannot unmarshal {word} into Go struct field {struct}.{name} of type {item.kind.go}",
             )
     return values
+
+
+def check(body: Any, table: Table, struct: str) -> None:
+    """Raise Invalid where ``read`` would; what may be left as it came is not filled in."""
+    if not isinstance(body, Mapping):
+        word = _JSON_WORDS.get(type(body), "value")
+        raise Invalid(f"json: cannot unmarshal {word} into Go value of type {struct}")
+    read(body, table, struct)
 
 
 def show(values: Mapping[str, Any], table: Table) -> dict[str, Any]:

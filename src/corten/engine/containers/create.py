@@ -116,6 +116,8 @@ def _mounts_of(ground: Ground, name: str) -> list[MountPoint]:
 
 def _endpoints(ground: Ground, asked: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     given = asked.get("EndpointsConfig") or {}
+    if not isinstance(given, Mapping):
+        raise Invalid("invalid JSON: EndpointsConfig must be an object")
     found: dict[str, dict[str, Any]] = {}
     for name, settings in given.items():
         # docker: "default" is the default bridge's other name; a network may be named by its id.
@@ -123,7 +125,7 @@ def _endpoints(ground: Ground, asked: Mapping[str, Any], host: Mapping[str, Any]
         if known not in ("host", "none"):
             with contextlib.suppress(CortenError):  # told when it is started, as dockerd does
                 known = ground.networking.get(known).name
-        found[known] = dict(settings or {})
+        found[known] = networking.read_settings(settings)
     mode = host["NetworkMode"]
     if mode in ("host", "none") or mode.startswith("container:"):
         if len(found) > 1 or (found and mode not in found):

@@ -38,7 +38,7 @@ async def connect(ground: Ground, live: Live, network: Network, settings: Mappin
             )
         if network.name in networking.wanted(record):
             raise Denied(f"endpoint with name {record.name} already exists in network {network.name}")
-        wanted = dict(settings)
+        wanted = networking.read_settings(settings)
         spec = networking.endpoint_spec(ground, record, network.name, wanted)
         if live.task is not None:
             sandbox = networking.TaskSandbox(record.id, live.task)

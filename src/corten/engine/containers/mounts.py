@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from corten.api.types import fields, parts
 from corten.engine.containers.model import MountPoint
 from corten.errors import Invalid
 
@@ -143,6 +144,10 @@ def _check_mode(words: list[str], mode: str, is_bind: bool) -> str:
 
 def parse_mount(body: Mapping[str, Any]) -> MountPoint:
     """One item of ``HostConfig.Mounts``; raises Invalid in dockerd's words."""
+    fields.check(body, parts.MOUNT, "Mount")
+    fields.check(body.get("VolumeOptions") or {}, parts.VOLUME_OPTIONS, "VolumeOptions")
+    fields.check((body.get("VolumeOptions") or {}).get("DriverConfig") or {}, parts.VOLUME_DRIVER, "Driver")
+    fields.check(body.get("TmpfsOptions") or {}, parts.TMPFS_OPTIONS, "TmpfsOptions")
     kind, target, source = str(body.get("Type") or ""), str(body.get("Target") or ""), str(body.get("Source") or "")
     if kind not in ("bind", "volume", "tmpfs", "image", "npipe", "cluster"):
         raise Invalid(f'invalid mount config for type "{kind}": mount type unknown')

@@ -16,6 +16,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from corten.api.types import fields
+from corten.api.types.parts import ENDPOINT, ENDPOINT_IPAM
 from corten.engine.containers import links
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
@@ -118,6 +120,15 @@ def tell(ground: Ground, live: Live, action: str, endpoint: Endpoint) -> None:
     driver = ground.networking.get(endpoint.network_id).driver
     attributes = {"container": live.record.id, "name": endpoint.network_name, "type": driver}
     ground.events.publish("network", action, endpoint.network_id, attributes)
+
+
+def read_settings(settings: Any) -> dict[str, Any]:
+    """EndpointSettings of a request, none being empty ones; raises Invalid."""
+    if settings is None:
+        return {}
+    fields.check(settings, ENDPOINT, "EndpointSettings")
+    fields.check(settings.get("IPAMConfig") or {}, ENDPOINT_IPAM, "EndpointIPAMConfig")
+    return dict(settings)
 
 
 def endpoint_spec(ground: Ground, record: Container, network: str, settings: dict[str, Any]) -> EndpointSpec:

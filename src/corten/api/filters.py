@@ -31,7 +31,8 @@ class Filters:
             return cls()
         try:
             raw = json.loads(text)
-        except ValueError as error:
+            json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair could not be told again
+        except (ValueError, RecursionError) as error:
             raise Invalid(f"invalid filters: {error}") from error
         if raw is None:
             return cls()
@@ -70,7 +71,7 @@ class Filters:
             return True
         if words <= _FALSE:
             return False
-        raise Invalid(f"invalid filter '{name}={list(values)}'")
+        raise Invalid(f"invalid filter '{name}=[{' '.join(values)}]'")
 
     def exact(self, name: str, value: str) -> bool:
         """True if the name is not filtered or a value is the same."""
@@ -110,7 +111,7 @@ def _values(name: str, values: Any) -> tuple[str, ...]:
 def _search(pattern: str, value: str) -> bool:
     try:
         return re.search(pattern, value) is not None
-    except re.error:
+    except (re.error, RecursionError):
         return False
 
 

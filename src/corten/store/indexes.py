@@ -42,17 +42,22 @@ class Indexes:
         self._database = database
         self._content = content
         # A document never changes under its digest: parsed once.  None: it is here, and is no index.
-        self._parsed: dict[Digest, Index | None] = {}
+        self._parsed: dict[Digest, tuple[Index, Descriptor] | None] = {}
 
     def get(self, digest: Digest) -> Index | None:
         """The index with this digest; None if there is no such document here, or if it is something else."""
+        found = self._known(digest)
+        return found[0] if found is not None else None
+
+    def _known(self, digest: Digest) -> tuple[Index, Descriptor] | None:
         if digest not in self._parsed:
             try:
                 data = self._content.read(digest)
             except CortenError:
                 return None
             try:
-                self._parsed[digest] = Index.parse(data)
+                index = Index.parse(data)
+                self._parsed[digest] = index, Descriptor(index.media_type, digest, len(data))
             except CortenError:
                 self._parsed[digest] = None
         return self._parsed[digest]
@@ -65,8 +70,8 @@ class Indexes:
 
     def descriptor(self, digest: Digest) -> Descriptor | None:
         """The descriptor of an index that is here."""
-        index = self.get(digest)
-        return Descriptor(index.media_type, digest, self._content.size(digest)) if index is not None else None
+        found = self._known(digest)
+        return found[1] if found is not None else None
 
     def members(self, digest: Digest) -> list[Member]:
         """What an index lists, in its order; nothing for what is no index."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -16,6 +17,7 @@ from corten.spec.digest import Digest
 from corten.spec.image import Index, Manifest
 from corten.spec.platform import Platform, host
 from corten.spec.reference import Reference
+from corten.store.check import Checker
 from corten.store.collect import Collector
 from corten.store.content import Content
 from corten.store.db import MIGRATIONS, Database
@@ -23,6 +25,7 @@ from corten.store.images import Images
 from corten.store.layout import Layout
 from corten.store.leases import Leases
 from corten.store.snapshots.base import Snapshots
+from corten.store.workers import Workers
 
 HERE, THERE, NOWHERE = host(), Platform("linux", "s390x"), Platform("linux", "riscv64")
 NAME, OTHER = Reference.parse("box:1"), Reference.parse("other:1")
@@ -134,6 +137,24 @@ def test_a_manifest_that_was_collected_is_forgotten(rig: Rig) -> None:
     rig.images.add(rig.content.read(image), manifest=described)
     rig.collector.collect(grace=-10)
     assert [manifest.digest for manifest, _ in rig.images.indexes.manifests()] == [described.digest]
+
+
+async def faults(rig: Rig) -> list[str]:
+    checker = Checker(
+        rig.database, rig.layout, rig.content, rig.images._snapshots, rig.images, cast(Workers, SimpleNamespace())
+    )
+    return [str(fault) for fault in await checker.check(deep=False)]
+
+
+def test_the_checker_misses_documents(rig: Rig) -> None:
+    image = rig.bring(HERE, NAME)
+    assert asyncio.run(faults(rig)) == []
+    rig.content.path(rig.index).unlink()
+    rig.content.path(rig.manifests[HERE].digest).unlink()
+    assert asyncio.run(faults(rig)) == [
+        f"image {image}: its manifest {rig.manifests[HERE].digest} is missing",
+        f"index {rig.index}: it is missing, and names name it",
+    ]
 
 
 def test_an_index_is_no_index_until_its_document_is_here(rig: Rig) -> None:

@@ -48,11 +48,11 @@ class Loader:
 
         with self._ground.holds.keep(chain_ids(archived.diff_ids)):
             image = await load_image(archived, self._ground.unpacker, self._ground.images, told)
-        index: Digest | None = None
-        if archived.listed is not None:
-            index = await asyncio.to_thread(keep_listed, self._ground, archived, archived.listed)
-            if not archived.listed.is_last:
-                return []  # one of several platforms: they are named, and told, together
+            index: Digest | None = None
+            if archived.listed is not None:
+                index = await asyncio.to_thread(keep_listed, self._ground, archived, archived.listed)
+        if archived.listed is not None and not archived.listed.is_last:
+            return []  # one of several platforms: they are named, and told, together
         said = [sentence for reference in archived.references for sentence in self._name(image, reference, index)]
         self._ground.publish("load", image)
         return said or [f"Loaded image ID: {image}"]

@@ -35,8 +35,7 @@ def main(fd: int) -> None:
     process.set_name("corten-zygote")
     process.set_title("corten-zygote")
     process.close_all_but({fd})  # nothing of the daemon's is handed on, not even the interpreter's file
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _reset_signals()
     os.umask(0o022)
     daemon = socket.socket(fileno=fd)
     hierarchies = Hierarchies.discover()
@@ -61,6 +60,15 @@ def main(fd: int) -> None:
             return
         with message:
             _serve(message, daemon, nursery)
+
+
+def _reset_signals() -> None:
+    """What the daemon's parent ignored (a shell's ``&``: SIGINT and SIGQUIT) is no container's concern."""
+    for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _serve(message: wire.Message, daemon: socket.socket, nursery: Nursery) -> None:

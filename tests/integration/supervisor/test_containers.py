@@ -54,6 +54,17 @@ def test_death_by_signal(machine: Machine) -> None:
     assert (record.status, record.signal, record.oom_killed) == (137, 9, False)
 
 
+def test_no_signal_is_ignored_that_the_daemon_was_born_ignoring(machine: Machine) -> None:
+    ignored = (signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
+    old = [signal.signal(signum, signal.SIG_IGN) for signum in ignored]
+    try:
+        outcome = machine.outcome(["grep", "SigIgn", "/proc/self/status"])
+    finally:
+        for signum, handler in zip(ignored, old, strict=True):
+            signal.signal(signum, handler)
+    assert outcome.out.split() == [b"SigIgn:", b"0" * 16]
+
+
 @pytest.mark.parametrize(
     ("args", "number", "exit_code", "words"),
     [

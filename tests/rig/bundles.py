@@ -17,6 +17,7 @@ import pytest
 
 from corten.supervisor.model import Client, ExitRecord, ShimOptions
 from corten.supervisor.service import Supervisor, Task
+from corten.supervisor.task import stream_pair
 
 CAPABILITIES = [
     f"CAP_{name}"
@@ -208,8 +209,10 @@ def exec_process(args: list[str], **process: Any) -> dict[str, Any]:
 
 async def run_attached(task: Task, exec_id: str, args: list[str]) -> Outcome:
     """One exec to its end, with a client from the first byte on: what may have been announced."""
-    _, stream = await task.exec_attached(exec_id, exec_process(args), Client(False, True, True), tty=False, stdin=False)
-    assert stream is not None
+    stream, theirs = stream_pair()
+    client = Client(False, True, True)
+    with theirs:
+        await task.exec(exec_id, exec_process(args), tty=False, stdin=False, client=client, stream=theirs)
     output = await read_all(stream)
     record = await task.wait(exec_id)
     stream.close()

@@ -17,10 +17,14 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """``connect`` gives the streams as soon as there are any, or None if there never will be."""
+    """``connect`` gives the streams as soon as there are any, or None if there never will be.
+
+    What ``connect`` will give may be there already, as ``stream``: then it can be made ready meanwhile.
+    """
 
     is_raw: bool
     connect: Callable[[], Awaitable[socket.socket | None]]
+    stream: socket.socket | None = None
     detach_keys: bytes | None = None
     # docker: an exec's start may ask for frames of a terminal's output, or for the bare bytes of what is framed.
     wants_raw: bool | None = None

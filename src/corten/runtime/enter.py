@@ -32,10 +32,13 @@ from corten.spec.runtime import Process
 
 @dataclass(slots=True)
 class Plan:
-    """What is the same for all execs of a container."""
+    """What is the same for all execs of a container, or made before there is one."""
 
     namespaces: set[str]
     init_pidfd: int
+    join_fds: Sequence[int]
+    stdio: Sequence[int]  # the ends of three pipes
+    owner: int  # the host's number of the container's root
     find_program: Callable[[Process], bytes | None]
     rehearse: Callable[[], None] | None  # None if there is no time
 
@@ -51,16 +54,17 @@ class _Ready:
 
 
 def main(plan: Plan, channel: socket.socket) -> NoReturn:
-    """Take a briefing, prepare, wait for the word to go, report.  The channel's end, at any time, is ours too."""
+    """Take a briefing, prepare, wait for the word to go, report, wait.  The channel's end, at any time, is ours too."""
     try:
         gc.disable()  # what was the shim's and is closed here must not be closed once more
         process.set_dumpable(False)
-        process.close_all_but({channel.fileno(), plan.init_pidfd})
+        process.close_all_but({channel.fileno(), plan.init_pidfd, *plan.join_fds, *plan.stdio})
         if plan.rehearse:
             plan.rehearse()
         pid, fds = _serve(plan, channel)
         wire.send(channel, {"executed": pid}, fds)
-        os._exit(0)
+        process.close_all_but({channel.fileno()})
+        _next(channel)  # taking down our memory can wait until the shim has nothing better to do
     except CortenError as failure:
         report = StepFailure("find user", 22, failure.message)
     except BaseException as failure:
@@ -104,8 +108,10 @@ def _prepare(plan: Plan, briefing: wire.Message) -> _Ready:
     """Join, and decide."""
     wanted = Process.parse(briefing.body["process"])
     program = plan.find_program(wanted)
-    fds = [briefing.take(index) for index in range(briefing.fd_count)]
-    join_fds, stdio = fds[: briefing.body["groups"]], fds[briefing.body["groups"] :]
+    stdin = [plan.stdio[0] if briefing.body["stdin"] else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)]
+    stdio = [*stdin, *plan.stdio[1:]]
+    if plan.owner:
+        lend(stdio, plan.owner, plan.owner)
     status_fd = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)  # inside we have no number in /proc
     become.set_oom_score(wanted.oom_score_adj)
     if "user" in plan.namespaces:
@@ -130,7 +136,7 @@ def _prepare(plan: Plan, briefing: wire.Message) -> _Ready:
     entered = become.enter(wanted, identity)
     listed = [
         Call.of("exec", "setsid"),
-        *(Call.of("join control groups", "write", fd, b"0", 1) for fd in join_fds),
+        *(Call.of("join control groups", "write", fd, b"0", 1) for fd in plan.join_fds),
         *streams,
         *become.restriction(wanted, identity, program, os.pread(status_fd, 1 << 16, 0), entered),
         become.execution(path, wanted, variables),

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from corten.kernel import wire
 from corten.runtime import rehearsal, spawn
 from corten.runtime.loop import READ
 from corten.runtime.protocol import StepFailure
-from corten.runtime.stdio import Stdio, lend
+from corten.runtime.stdio import make_pipes
 
 if TYPE_CHECKING:
     from corten.runtime.shim import Running, Shim
@@ -32,11 +32,11 @@ _MOST_ANNOUNCED = 8
 
 @dataclass(slots=True, eq=False)
 class Entrant:
-    """A child, and what it has been told."""
+    """A child, our ends of the pipes that it was born with, and what it has been told."""
 
     child: spawn.Child
-    process: Mapping[str, Any] | None = None
-    stdio: Stdio | None = None
+    pipes: dict[str, int]
+    briefing: dict[str, Any] | None = None
     running: Running | None = None
 
 
@@ -54,13 +54,11 @@ class Entrants:
 
     # -- before ------------------------------------------------------------------------------------------------
 
-    def announce(self, exec_id: str, wanted: dict[str, Any], *, stdin: bool) -> None:
+    def announce(self, exec_id: str, wanted: Mapping[str, Any], *, stdin: bool) -> None:
         """Prepare for an exec that may come."""
         if len(self._announced) >= _MOST_ANNOUNCED:
             return
-        stdio = Stdio(self._shim.loop)
-        ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
-        entrant = self._announced[exec_id] = self.brief(wanted, stdio, ends)
+        entrant = self._announced[exec_id] = self.brief(wanted, stdin=stdin)
 
         def expire() -> None:
             if self._announced.get(exec_id) is entrant:
@@ -69,37 +67,22 @@ class Entrants:
 
         self._shim.loop.later(_ANNOUNCED_SECONDS, expire)
 
-    def prepared(self, exec_id: str, wanted: Mapping[str, Any]) -> Entrant | None:
+    def prepared(self, exec_id: str, wanted: Mapping[str, Any], *, stdin: bool) -> Entrant | None:
         """The one that is prepared for just this."""
         entrant = self._announced.pop(exec_id, None)
         if entrant is None:
             return None
         self._may_follow = True
-        if entrant.process != _essence(wanted) or entrant.child.pid not in self._all:
+        if entrant.briefing != _briefing(wanted, stdin=stdin) or entrant.child.pid not in self._all:
             self._dismiss(entrant)
             return None
         return entrant
 
-    def brief(self, wanted: Mapping[str, Any], stdio: Stdio, ends: Sequence[int]) -> Entrant:
-        """Have one prepare; ``ends`` are the process's, and are closed."""
-        try:
-            confinement = self._shim.confinement
-            if confinement.owner:
-                lend(ends, confinement.owner, confinement.owner)
-            entrant, self._waiting = self._waiting or self._fork(rehearsing=False), None
-            entrant.process, entrant.stdio = _essence(wanted), stdio
-            join_fds = self._shim.group.join_fds()
-            try:
-                self._say(entrant, {"process": entrant.process, "groups": len(join_fds)}, [*join_fds, *ends])
-            finally:
-                for fd in join_fds:
-                    os.close(fd)
-        except BaseException:
-            stdio.close()
-            raise
-        finally:
-            for fd in ends:
-                os.close(fd)
+    def brief(self, wanted: Mapping[str, Any], *, stdin: bool) -> Entrant:
+        """Have one prepare."""
+        entrant, self._waiting = self._waiting or self._fork(rehearsing=False), None
+        entrant.briefing = _briefing(wanted, stdin=stdin)
+        self._say(entrant, entrant.briefing)
         return entrant
 
     def stand_by(self) -> None:
@@ -122,20 +105,30 @@ class Entrants:
             self._dismiss(entrant)
 
     def _fork(self, *, rehearsing: bool) -> Entrant:
+        """All that is opened for it is opened now, when nobody waits."""
         main = self._shim.main.child
         assert main is not None
-        child = spawn.spawn_entrant(self._shim.confinement, main.pidfd, rehearsal.enter if rehearsing else None)
-        entrant = self._all[child.pid] = Entrant(child)
+        join_fds = self._shim.group.join_fds()
+        ends, pipes = make_pipes(stdin=True)
+        try:
+            rehearse = rehearsal.enter if rehearsing else None
+            child = spawn.spawn_entrant(self._shim.confinement, main.pidfd, join_fds, ends, rehearse)
+        except BaseException:
+            _close(pipes.values())
+            raise
+        finally:
+            _close([*join_fds, *ends])
+        entrant = self._all[child.pid] = Entrant(child, pipes)
         self._shim.loop.watch_child(child.pidfd)
         assert child.channel is not None
         child.channel.setblocking(False)
         self._shim.loop.add(child.channel.fileno(), READ, lambda events: self._hear(entrant))
         return entrant
 
-    def _say(self, entrant: Entrant, body: dict[str, Any], fds: Sequence[int] = ()) -> None:
+    def _say(self, entrant: Entrant, body: dict[str, Any]) -> None:
         if entrant.child.channel:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # killed: its end tells
-                wire.send(entrant.child.channel, body, fds)
+                wire.send(entrant.child.channel, body)
 
     # -- going -------------------------------------------------------------------------------------------------
 
@@ -145,25 +138,40 @@ class Entrants:
         running.child = spawn.Child(entrant.child.pid, entrant.child.pidfd, None)
         self._shim.by_pid[entrant.child.pid] = running
         self._say(entrant, {"size": wanted.get("consoleSize")})
+        pipes, entrant.pipes = entrant.pipes, {}
+        if wanted.get("terminal"):
+            _close(pipes.values())
+            return
+        if not running.has_stdin:
+            os.close(pipes.pop("stdin"))
+        running.stdio.take_pipes(pipes, close_on_eof=True)
 
     def _hear(self, entrant: Entrant) -> None:
         channel, running = entrant.child.channel, entrant.running
         if channel is None:
             return
-        message = None
-        with contextlib.suppress(BlockingIOError):
+        try:
             message = wire.receive(channel)
-            self._shim.loop.remove(channel.fileno())
-            channel.close()
-            entrant.child.channel = None
+        except BlockingIOError:
+            return
         if message is None or running is None:
+            self._let_go(entrant)
             return
         with message:
             if "failed" in message.body:
                 running.failure = StepFailure.parse(message.body["failed"])
+                self._let_go(entrant)
             else:
                 self._executed(running, message)
+                self._shim.loop.later(_REST_SECONDS, lambda: self._let_go(entrant))
         self._answer(running)
+
+    def _let_go(self, entrant: Entrant) -> None:
+        """It ends, if it has not."""
+        if entrant.child.channel:
+            self._shim.loop.remove(entrant.child.channel.fileno())
+            entrant.child.channel.close()
+            entrant.child.channel = None
 
     def _executed(self, running: Running, message: wire.Message) -> None:
         shim, entrant = self._shim, running.child
@@ -199,6 +207,9 @@ class Entrants:
             self._strays[pid] = status
             return True
         self._hear(entrant)
+        self._let_go(entrant)
+        _close(entrant.pipes.values())
+        entrant.pipes = {}
         running = entrant.running
         if self._waiting is entrant:
             self._waiting = None
@@ -214,12 +225,9 @@ class Entrants:
         return True
 
     def _dismiss(self, entrant: Entrant) -> None:
-        if entrant.child.channel:
-            self._shim.loop.remove(entrant.child.channel.fileno())
-            entrant.child.channel.close()
-            entrant.child.channel = None
-        if entrant.stdio:
-            entrant.stdio.close()
+        self._let_go(entrant)
+        _close(entrant.pipes.values())
+        entrant.pipes = {}
         if entrant.child.pid in self._all:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(entrant.child.pidfd, signal.SIGKILL)
@@ -229,10 +237,17 @@ class Entrants:
         for entrant in self._all.values():
             if entrant.running is None:
                 self._dismiss(entrant)
+            elif entrant.running.child and entrant.running.child.pid != entrant.child.pid:
+                self._let_go(entrant)
         self._waiting = None
         self._announced.clear()
 
 
-def _essence(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """A process but for what may differ from its announcement."""
-    return {key: value for key, value in wanted.items() if key != "consoleSize"}
+def _briefing(wanted: Mapping[str, Any], *, stdin: bool) -> dict[str, Any]:
+    """All but what may differ from an announcement."""
+    return {"process": {key: value for key, value in wanted.items() if key != "consoleSize"}, "stdin": stdin}
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

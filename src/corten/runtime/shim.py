@@ -213,21 +213,19 @@ class Shim:
         if exec_id in self.execs:
             raise StepFailure("exec", 17, "this exec has already been started")
         stdin = bool(body.get("stdin"))
-        entrant = None if exec_id in self.pending else self.entrants.prepared(exec_id, wanted)
-        early = entrant.stdio if entrant else self.pending.pop(exec_id, None)
-        stdio = early or Stdio(self.loop)
+        entrant = None
+        if self.guest is None:
+            prepared = self.entrants.prepared(exec_id, wanted, stdin=stdin)
+            entrant = prepared or self.entrants.brief(wanted, stdin=stdin)
+        stdio = self.pending.pop(exec_id, None) or Stdio(self.loop)
         running = Running(exec_id, stdio, waiting=[(connection, request)], note=body.get("note"), has_stdin=stdin)
         if client := body.get("client"):
             stdio.attach(socket.socket(fileno=message.take()), streams_wanted(client), stdin=bool(client["stdin"]))
-        if self.guest:
+        if entrant:
+            self.entrants.go(entrant, running, wanted)
+        elif self.guest:
             self.guest.exec(running, wanted, stdin=stdin)
-            self.execs[exec_id] = running
-            return
-        if entrant is None:
-            ends = [] if wanted.get("terminal") else stdio.open_pipes(stdin=stdin, close_on_eof=True)
-            entrant = self.entrants.brief(wanted, stdio, ends)
         self.execs[exec_id] = running
-        self.entrants.go(entrant, running, wanted)
 
     def resolve(self, running: Running) -> None:
         """Read what init says on its way to execve; the channel's end is success."""

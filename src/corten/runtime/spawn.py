@@ -141,10 +141,16 @@ def hand_groups(group: Group, spec: Spec, channel: socket.socket) -> None:
         os.close(fd)
 
 
-def spawn_entrant(confinement: Confinement, init_pidfd: int, rehearse: Callable[[], None] | None) -> Child:
+def spawn_entrant(
+    confinement: Confinement,
+    init_pidfd: int,
+    join_fds: Sequence[int],
+    stdio: Sequence[int],
+    rehearse: Callable[[], None] | None,
+) -> Child:
     """Fork what will make a further process of a running container: the child that enter.py is about."""
     joined = {kind for kind in confinement.namespaces if kind != "time"} | {"mount"}
-    plan = enter.Plan(joined, init_pidfd, confinement.filter_program, rehearse)
+    plan = enter.Plan(joined, init_pidfd, join_fds, stdio, confinement.owner, confinement.filter_program, rehearse)
     ours, theirs = wire.pair()
     pid, pidfd = process.clone3(0)
     if pid == 0:

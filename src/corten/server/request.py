@@ -106,10 +106,23 @@ async def body(request: web.Request, *, required: bool = True) -> dict[str, Any]
     return value
 
 
-def reply(value: Any, status: int = 200) -> web.Response:
-    """A JSON answer, compact, with the newline that Docker ends it with."""
+class _Reply(web.Response):
+    """An answer that something follows."""
+
+    then: Callable[[], None] | None = None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        await super().write_eof(data)
+        if self.then:
+            self.then()
+
+
+def reply(value: Any, status: int = 200, *, then: Callable[[], None] | None = None) -> web.Response:
+    """A JSON answer, compact, with the newline that Docker ends it with; ``then`` is called when it has been sent."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
-    return web.Response(body=text.encode("utf-8", "surrogateescape"), status=status, content_type="application/json")
+    answer = _Reply(body=text.encode("utf-8", "surrogateescape"), status=status, content_type="application/json")
+    answer.then = then
+    return answer
 
 
 def no_content() -> web.Response:

@@ -193,11 +193,18 @@ class _ContainerEnd(_End):
     def eof_received(self) -> bool:
         return False
 
+    def close(self) -> None:
+        """Nobody will ever listen."""
+        if self.transport is not None:
+            self.transport.abort()
+
 
 async def hijack(request: web.Request, attachment: Attachment, *, multiplexed: bool) -> web.StreamResponse:
     """Take the connection over and splice it to the attachment until one side is done."""
     transport = request.transport
     if transport is None:
+        if attachment.stream:
+            attachment.stream.close()
         raise ConnectionResetError("the client went away")
     former = cast(asyncio.Protocol, transport.get_protocol())
     client = _ClientEnd(Scanner(attachment.detach_keys) if attachment.detach_keys else None)
@@ -260,21 +267,27 @@ async def _connect(client: _ClientEnd, attachment: Attachment) -> _ContainerEnd 
     """The container's side, once there is one; None if the client leaves first or it will never be."""
     connecting = asyncio.ensure_future(attachment.connect())
     watch = asyncio.ensure_future(_watch_reset(client))
+    early = asyncio.ensure_future(_open(attachment.stream, attachment)) if attachment.stream else None
+    stream = None
     try:
         await asyncio.wait((connecting, client.closed), return_when=asyncio.FIRST_COMPLETED)
-        if not connecting.done():
-            return None
-        stream = connecting.result()
+        if connecting.done():
+            stream = connecting.result()
     except CortenError as error:
         if client.transport is not None:
             text = f"{error.message}\r\n".encode()
             client.transport.write(text if attachment.is_shown_raw else framing.encode(framing.STDOUT, text))
-        return None
     finally:
         connecting.cancel()
         watch.cancel()
+        if early and stream is None:
+            (await early).close()
     if stream is None:
         return None
+    return await (early or _open(stream, attachment))
+
+
+async def _open(stream: socket.socket, attachment: Attachment) -> _ContainerEnd:
     loop = asyncio.get_running_loop()
     _, end = await loop.create_connection(lambda: _ContainerEnd(translation(attachment)), sock=stream)
     return end

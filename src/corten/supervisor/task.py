@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,32 +185,31 @@ class Task:
         if self._version >= ANNOUNCED_EXEC_VERSION:
             self._channel.tell("announce", exec_id=exec_id, process={**process, "terminal": tty}, stdin=stdin)
 
-    async def exec(self, exec_id: str, process: dict[str, Any], *, tty: bool, stdin: bool, note: Any = None) -> int:
+    async def exec(
+        self,
+        exec_id: str,
+        process: dict[str, Any],
+        *,
+        tty: bool,
+        stdin: bool,
+        note: Any = None,
+        client: Client | None = None,
+        stream: socket.socket | None = None,
+    ) -> int:
         """Start a further process; its pid as the host numbers it.  Raises StartFailure.
 
-        ``note`` is kept by the shim, and found again in ``execs`` by a daemon that comes after us.
+        ``stream``, the far end of a ``stream_pair``, is for a client from the first byte on.  ``note`` is kept by the
+        shim, and found again in ``execs`` by a daemon that comes after us.
         """
-        return await self._exec(exec_id, process, [], tty=tty, stdin=stdin, note=note)
-
-    async def exec_attached(
-        self, exec_id: str, process: dict[str, Any], client: Client | None, *, tty: bool, stdin: bool, note: Any = None
-    ) -> tuple[int, socket.socket | None]:
-        """``exec`` with a stream for a client, if there is one, from the first byte on."""
-        rest: dict[str, Any] = {"tty": tty, "stdin": stdin, "note": note}
-        if client is None:
-            return await self._exec(exec_id, process, [], **rest), None
-        if self._version < ATTACHING_EXEC_VERSION:
-            stream = await self.attach(exec_id=exec_id, **client.to_json())
-            with _closed_on_failure(stream):
-                return await self._exec(exec_id, process, [], **rest), stream
-        stream, theirs = stream_pair()
-        with theirs, _closed_on_failure(stream):
-            return await self._exec(exec_id, process, [theirs.fileno()], client=client.to_json(), **rest), stream
-
-    async def _exec(self, exec_id: str, process: dict[str, Any], fds: list[int], *, tty: bool, **body: Any) -> int:
         self._exit_of(exec_id)
+        fds = [stream.fileno()] if client and stream else []
+        body: dict[str, Any] = {"process": {**process, "terminal": tty}, "stdin": stdin, "note": note}
         try:
-            body["process"] = {**process, "terminal": tty}
+            if client and self._version < ATTACHING_EXEC_VERSION:
+                (await self._channel.request("attach", fds, exec_id=exec_id, **client.to_json())).close()
+                fds = []
+            elif client:
+                body["client"] = client.to_json()
             with await self._channel.request("exec", fds, exec_id=exec_id, **body) as message:
                 return int(message.body["pid"])
         except StepFailure as failure:
@@ -365,15 +364,6 @@ class Task:
         self._channel.let_go()
         self._close_fds()
         self._gone.set()
-
-
-@contextlib.contextmanager
-def _closed_on_failure(stream: socket.socket) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        stream.close()
-        raise
 
 
 def stream_pair() -> tuple[socket.socket, socket.socket]:

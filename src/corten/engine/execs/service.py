@@ -24,6 +24,7 @@ from corten.engine.containers.status import Status
 from corten.errors import Conflict, CortenError, Invalid, NotFound
 from corten.supervisor.model import Client, StartFailure
 from corten.supervisor.service import Task
+from corten.supervisor.task import stream_pair
 
 # Ended execs are kept for `inspect`; without a bound a health check from outside would fill the memory.
 KEPT = 1000
@@ -87,10 +88,16 @@ class ExecService:
         made = Exec(names.new_id(), live, config, _process(live, config))
         self._execs[made.id] = made
         live.exec_ids.add(made.id)
-        if live.task is not None:
-            live.task.announce_exec(made.id, made.process, tty=bool(config["Tty"]), stdin=bool(config["AttachStdin"]))
         self._publish(made, f"exec_create: {_words(made)}")
         return made.id
+
+    def announce(self, exec_id: str) -> None:
+        """An exec that was just created is likely to be started at once: let its process be prepared."""
+        item = self._execs.get(exec_id)
+        if item is not None and not item.was_started and item.live.task is not None:
+            config = item.config
+            tty, stdin = bool(config["Tty"]), bool(config["AttachStdin"])
+            item.live.task.announce_exec(item.id, item.process, tty=tty, stdin=stdin)
 
     def _check(self, live: Live) -> None:
         status = live.record.state.status
@@ -167,24 +174,28 @@ class ExecService:
         item.was_started = item.is_running = True
         size = body.get("ConsoleSize") or item.config["ConsoleSize"]
         if body.get("Detach"):
-            await self._run(item, size, is_attached=False)
+            await self._run(item, size, None)
             return None
+        stream, theirs = stream_pair()
 
-        async def connect() -> socket.socket | None:
-            return await self._run(item, size, is_attached=True)
+        async def connect() -> socket.socket:
+            with theirs:
+                await self._run(item, size, theirs)
+            return stream
 
         is_raw = bool(item.config["Tty"])
-        keys = detach.parse(item.config["DetachKeys"]) if is_raw and item.config["AttachStdin"] else None
         return Attachment(
-            is_raw, connect, keys, wants_raw=bool(body.get("Tty")), on_detach=lambda: self._publish(item, "exec_detach")
+            is_raw,
+            connect,
+            stream,
+            detach.parse(item.config["DetachKeys"]) if is_raw and item.config["AttachStdin"] else None,
+            wants_raw=bool(body.get("Tty")),
+            on_detach=lambda: self._publish(item, "exec_detach"),
         )
 
-    async def _run(self, item: Exec, size: list[int] | None, *, is_attached: bool) -> socket.socket | None:
-        config = item.config
+    async def _run(self, item: Exec, size: list[int] | None, stream: socket.socket | None) -> None:
         try:
-            task = item.live.running_task()
-            client = Client(*(bool(config[f"Attach{name}"]) for name in ("Stdin", "Stdout", "Stderr")))
-            stream = await self._execute(item, task, size, client if is_attached else None)
+            await self._execute(item, item.live.running_task(), size, stream)
         except BaseException as error:
             self._end(item)
             is_told = isinstance(error, StartFailure) and error.step != "find user"
@@ -192,19 +203,16 @@ class ExecService:
             if isinstance(error, StartFailure):
                 raise _told(error) from error
             raise
-        return stream
 
-    async def _execute(
-        self, item: Exec, task: Task, size: list[int] | None, client: Client | None
-    ) -> socket.socket | None:
+    async def _execute(self, item: Exec, task: Task, size: list[int] | None, stream: socket.socket | None) -> None:
         config, process = item.config, dict(item.process)
         if size and len(size) == 2 and any(size):
             process["consoleSize"] = {"height": size[0], "width": size[1]}
+        client = Client(*(bool(config[f"Attach{name}"]) for name in ("Stdin", "Stdout", "Stderr"))) if stream else None
         tty, stdin, note = bool(config["Tty"]), bool(config["AttachStdin"]), {**config, "Env": None}
-        item.pid, stream = await task.exec_attached(item.id, process, client, tty=tty, stdin=stdin, note=note)
+        item.pid = await task.exec(item.id, process, tty=tty, stdin=stdin, note=note, client=client, stream=stream)
         self._publish(item, f"exec_start: {_words(item)}")
         self._ground.background.start(self._watch(item, task), f"exec {item.id[:12]}")
-        return stream
 
     async def _watch(self, item: Exec, task: Task) -> None:
         try:

@@ -10,8 +10,10 @@ from corten.server.streams import hijack
 
 async def exec_create(request: web.Request) -> web.StreamResponse:
     """POST /containers/{name}/exec"""
-    given = await body(request)
-    return reply({"Id": engine(request).execs.create(param(request, "name"), given)}, 201)
+    execs, given = engine(request).execs, await body(request)
+    exec_id = execs.create(param(request, "name"), given)
+    # The client is answered first: what is prepared takes the processor that would do it.
+    return reply({"Id": exec_id}, 201, then=lambda: execs.announce(exec_id))
 
 
 async def exec_start(request: web.Request) -> web.StreamResponse:

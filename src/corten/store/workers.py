@@ -47,12 +47,14 @@ class Workers:
     """Up to ``size`` processes; the default is one a processor, two at least."""
 
     def __init__(self, size: int | None = None, *, timeout: float = JOB_SECONDS) -> None:
-        self._slots = asyncio.Semaphore(size or max(2, os.cpu_count() or 1))
+        self._size = size or max(2, os.cpu_count() or 1)
+        self._slots = asyncio.Semaphore(self._size)
         self._timeout = timeout
         self._idle: list[asyncio.subprocess.Process] = []
         self._busy: set[asyncio.subprocess.Process] = set()
         self._reaper: asyncio.TimerHandle | None = None
         self._ends: set[asyncio.Task[int]] = set()
+        self._warming: asyncio.Task[None] | None = None
 
     async def apply(
         self,
@@ -150,8 +152,20 @@ class Workers:
         # Out of turn: whoever reads the pipe slowly must not keep builds waiting.
         await self._work(job)
 
+    def warm(self) -> None:
+        """Jobs are about to come: start what is missing, so that its imports are done by then."""
+        if self._warming is None or self._warming.done():
+            self._warming = asyncio.ensure_future(self._warm())
+
+    async def _warm(self) -> None:
+        while len(self._idle) + len(self._busy) < self._size:
+            self._idle.append(await self._start())
+        self._reap_later()
+
     async def close(self) -> None:
         """Kill every worker."""
+        if self._warming is not None:
+            await asyncio.gather(self._warming, return_exceptions=True)
         if self._reaper is not None:
             self._reaper.cancel()
         for process in [*self._idle, *self._busy]:

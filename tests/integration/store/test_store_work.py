@@ -285,6 +285,21 @@ async def test_images_go_out_and_come_back(tmp_path: Path) -> None:
             assert len(again) > 70000
 
 
+async def test_workers_may_be_started_before_they_are_needed() -> None:
+    workers = Workers(2)
+    try:
+        workers.warm()
+        workers.warm()
+        while len(workers._idle) < 2:
+            await asyncio.sleep(0.01)
+        processes = set(workers._idle)
+        assert str(await workers.hash(Path("/dev/null"))).startswith("sha256:e3b0c442")
+        assert set(workers._idle) == processes
+    finally:
+        await workers.close()
+    assert all(process.returncode is not None for process in processes)
+
+
 async def test_a_pipe_that_nobody_reads_ends_its_worker(tmp_path: Path) -> None:
     async with open_store(tmp_path / "root") as store:
         (tmp_path / "l.tar").write_bytes(layer({"big": os.urandom(4 << 20)}))

@@ -34,6 +34,7 @@ class Loader:
     ) -> list[str]:
         """Take every image out; a sentence about each."""
         said: list[str] = []
+        self._ground.workers.warm()
         with self._ground.scratch() as scratch:
             path = scratch / "load.tar"
             await spool(body, path)

@@ -101,7 +101,10 @@ class _Pull:
         self.held = tuple(chain_ids(self.diff_ids))
         self.ground.holds.take(self.held)
         self.unpacking = self.ground.unpacker.session(self.diff_ids)
-        return [index for index in range(len(self.diff_ids)) if self.unpacking.known(index)]
+        known = [index for index in range(len(self.diff_ids)) if self.unpacking.known(index)]
+        if len(known) < len(self.diff_ids):
+            self.ground.workers.warm()
+        return known
 
     async def _layer(self, index: int, blob: Descriptor) -> None:
         assert self.unpacking is not None

@@ -107,6 +107,20 @@ def test_copy_does_not_follow_links_out(daemon: Daemon, tmp_path: Path) -> None:
         daemon.docker("stop", "-t", "0", "links")
 
 
+def test_copies_of_a_stopped_container_stay_in_the_volume(daemon: Daemon, tmp_path: Path) -> None:
+    """The volume's part that is mounted may have become a link since."""
+    (tmp_path / "secret").write_text("host")
+    daemon.docker("run", "--rm", "-v", "sub:/v", "busybox", "sh", "-c", "mkdir /v/part; echo mine >/v/part/secret")
+    mount = "type=volume,src=sub,dst=/part,volume-subpath=part"
+    daemon.docker("create", "--name", "parted", "--mount", mount, "busybox", "true")
+    assert daemon.docker("cp", "parted:/part/secret", "-").stdout
+    daemon.docker("run", "--rm", "-v", "sub:/v", "busybox", "sh", "-c",
+                  f"rm -r /v/part; ln -s ../../../../../../../..{tmp_path} /v/part")  # fmt: skip
+    assert daemon.docker("cp", "parted:/part/secret", "-", check=False).returncode != 0
+    assert daemon.docker("start", "-a", "parted", check=False).returncode != 0
+    daemon.docker("rm", "parted")
+
+
 def test_capabilities_and_seccomp(daemon: Daemon) -> None:
     status = inside(daemon, "grep -E 'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status")
     values = dict(line.split(":\t") for line in status.splitlines())

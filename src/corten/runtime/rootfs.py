@@ -49,6 +49,22 @@ def _attach(site: Site, fd: int, destination: str, *, directory: bool) -> None:
         os.close(target_fd)
 
 
+def detached_tree(mount: Mount) -> int:
+    """A detached copy of what a bind shows.
+
+    A subpath is looked up beneath its source and mounted by descriptor: whoever writes there may swap links meanwhile.
+    """
+    recursive = MountOptions.parse(mount.options).recursive
+    if not mount.subpath:
+        return mounts.open_tree(mount.source, recursive=recursive)
+    with Root.at(mount.source) as source:
+        fd = source.open(mount.subpath, flags.O_PATH)
+    try:
+        return mounts.open_tree("", dir_fd=fd, recursive=recursive)
+    finally:
+        os.close(fd)
+
+
 @dataclass(frozen=True, slots=True)
 class MountFileSystem:
     """Mount a new proc, sysfs, tmpfs, devpts, mqueue, …"""
@@ -82,8 +98,7 @@ class BindMount:
 
     def collect(self, site: Site) -> None:
         """Copy the source's mount while it is still a peer of the host's."""
-        recursive = MountOptions.parse(self.mount.options).recursive
-        site.trees[self.mount] = mounts.open_tree(self.mount.source, recursive=recursive)
+        site.trees[self.mount] = detached_tree(self.mount)
 
     def perform(self, site: Site) -> None:
         options = MountOptions.parse(self.mount.options)

@@ -102,12 +102,16 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount inside the container, or one of those that make its root."""
+    """One mount inside the container, or one of those that make its root.
+
+    ``subpath`` (extension: mounts[].subpath) is what is bound of ``source``, a tree in which others may be writing.
+    """
 
     destination: str
     type: str = ""
     source: str = ""
     options: tuple[str, ...] = ()
+    subpath: str = ""
 
     @classmethod
     def parse(cls, body: Json) -> Mount:
@@ -116,6 +120,7 @@ class Mount:
             type=body.get("type") or "",
             source=body.get("source") or "",
             options=tuple(body.get("options") or ()),
+            subpath=body.get("subpath") or "",
         )
 
 

@@ -10,6 +10,7 @@ What the engine writes into a bundle
         process.user.additionalGids  may hold group names as well as numbers, resolved inside the root
         linux.seccomp                absent: the built-in default profile (Docker's), resolved against the capabilities.
                                      Present: OCI's form or Docker's profile format (includes and excludes are resolved)
+        mounts[].subpath             of a bind: what is shown of the source, looked up beneath it when it is mounted
         annotations                  see the constants below
     rootfs.json   a list of mounts {"type", "source", "options"}: the root file system, each stacked on the one before
     shim.json     ShimOptions

@@ -153,6 +153,23 @@ def test_bind_mounts(machine: Machine, tmp_path: Path) -> None:
     assert (tmp_path / "dir/back").read_text() == "back\n"
 
 
+def test_a_subpath_is_looked_up_beneath_its_source(machine: Machine, tmp_path: Path) -> None:
+    """Its links are whoever's that writes to the volume, and may have changed since the engine looked."""
+    (tmp_path / "volume/etc").mkdir(parents=True)
+    (tmp_path / "volume/etc/file").write_text("the volume's")
+    os.symlink("../../../../../../../../etc", tmp_path / "volume/link")
+    os.symlink("/etc/file", tmp_path / "volume/etc/one")
+    bind = {"type": "bind", "source": f"{tmp_path}/volume", "options": ["rbind", "rprivate"]}
+    outcome = machine.outcome(
+        ["sh", "-c", "ls /data; cat /data/file /one"],
+        mounts=[
+            {"destination": "/data", "subpath": "link", **bind},
+            {"destination": "/one", "subpath": "etc/one", **bind},
+        ],
+    )
+    assert outcome.out == b"file\none\nthe volume'sthe volume's"
+
+
 def test_readonly_root(machine: Machine) -> None:
     outcome = machine.outcome(
         ["sh", "-c", "touch /x || echo readonly; touch /dev/shm/x && echo writable"], root={"readonly": True}

@@ -150,6 +150,19 @@ def test_one_that_is_never_started(machine: Machine, options: dict[str, Any]) ->
     machine.run(work)
 
 
+def test_a_subpath_is_not_the_runtimes_to_resolve(machine: Machine, options: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "volume/etc").mkdir(parents=True)
+    (tmp_path / "volume/etc/file").write_text("the volume's")
+    os.symlink("../../../../../../../../etc", tmp_path / "volume/link")
+    bind = {"type": "bind", "source": f"{tmp_path}/volume", "options": ["rbind", "rprivate"]}
+    shown = machine.outcome(
+        ["sh", "-c", "ls /data; cat /data/file"],
+        mounts=[{"destination": "/data", "subpath": "link", **bind}],
+        options=options,
+    )
+    assert shown.out == b"file\nthe volume's"
+
+
 def test_a_killed_shim(machine: Machine, options: dict[str, Any]) -> None:
     async def work(supervisor: Supervisor) -> None:
         bundle = machine.bundle(["sleep", "60"], options=options)

@@ -294,7 +294,8 @@ def _point(point: MountPoint, world: Surroundings) -> dict[str, Any]:
     bind = "bind" if "nonrecursive" in point.options else "rbind"
     access = ("rw",) if point.rw else (("rro",) if point.recursive else ("ro",))
     source = world.sources[point.destination]
-    return _mount(point.destination, "bind", source, bind, *access, point.propagation or "rprivate")
+    shown = _mount(point.destination, "bind", source, bind, *access, point.propagation or "rprivate")
+    return shown | {"subpath": point.subpath} if point.subpath else shown
 
 
 def _etc(world: Surroundings, taken: set[str]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from corten.engine.containers.live import Live
 from corten.engine.containers.model import MountPoint
 from corten.errors import NotFound
 from corten.kernel import flags, mounts, overlay
-from corten.kernel.paths import Root
+from corten.kernel.paths import Root, split
 from corten.store.snapshots.base import Mount
 
 
@@ -64,22 +65,28 @@ def at(ground: Ground, live: Live, path: str) -> Iterator[tuple[Root, str]]:
         with whole(ground, live) as root:
             yield root, path
         return
-    source = point.source
-    if point.type == "volume":
-        source = str(ground.volumes.get(point.name).mountpoint)
-        if point.subpath:
-            source = f"{source}/{point.subpath}"
     rest = _clean(path).removeprefix(point.destination) or "/"
-    if not os.path.isdir(source):
-        # A single file was mounted: its directory is the tree.
-        source, name = os.path.split(source)
-        rest = f"/{name}"
     try:
-        root = Root.at(source)
-    except FileNotFoundError:
+        tree, inside = _mounted(ground, point, rest)
+    except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"Could not find the file {path} in container {live.record.id}") from None
-    with root:
-        yield root, rest
+    with tree:
+        yield tree, inside
+
+
+def _mounted(ground: Ground, point: MountPoint, rest: str) -> tuple[Root, str]:
+    """A volume or bind as a tree, and where ``rest`` is in it; of a single file the tree is its directory."""
+    source = point.source if point.type == "bind" else str(ground.volumes.get(point.name).mountpoint)
+    if not point.subpath:
+        if os.path.isdir(source):
+            return Root.at(source), rest
+        directory, name = os.path.split(source)
+        return Root.at(directory), f"/{name}"
+    with Root.at(source) as volume:  # its links are the containers' that write there
+        if stat.S_ISDIR(volume.stat(point.subpath).st_mode):
+            return volume.subtree(point.subpath), rest
+        directory, name = split(volume.realpath(point.subpath))
+        return volume.subtree(directory), f"/{name}"
 
 
 def mount_point(points: Iterable[MountPoint], path: str) -> MountPoint | None:

@@ -94,14 +94,15 @@ def _copy_up(mounts: list[Mount], inside: str, target: Path) -> None:
 
 
 async def mount(ground: Ground, record: Container) -> dict[str, str]:
-    """Destination to the host path that is shown there, for a container that starts."""
+    """Destination to the host path that is shown there (of a volume the whole), for a container that starts."""
     sources: dict[str, str] = {}
     for point in record.mounts:
         if point.type == "bind":
             sources[point.destination] = _bind_source(point)
         elif point.type == "volume":
             directory = await ground.volumes.mount(point.name, record.id)
-            sources[point.destination] = _subpath(directory, point)
+            _check_subpath(directory, point)
+            sources[point.destination] = str(directory)
     return sources
 
 
@@ -131,15 +132,15 @@ def _check_propagation(point: MountPoint) -> None:
         raise Invalid(f"path {point.source} is mounted on {mount.target} but it is not a {' or '.join(wanted)} mount")
 
 
-def _subpath(directory: Path, point: MountPoint) -> str:
+def _check_subpath(directory: Path, point: MountPoint) -> None:
+    """For the words only: the runtime looks it up anew when it mounts it, for others may write there meanwhile."""
     if not point.subpath:
-        return str(directory)
+        return
     with Root.at(directory) as root:
         try:
-            inside = root.realpath(point.subpath)
+            root.stat(point.subpath)
         except OSError as error:
             raise Invalid(f"cannot access path {directory}/{point.subpath}: {error.strerror}") from error
-    return f"{directory}{inside}"
 
 
 async def unmount(ground: Ground, record: Container) -> None:

@@ -85,7 +85,9 @@ def _held(names: Iterable[str], held: int) -> list[str]:
 def _mount(body: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, Any]:
     destination = str(body["destination"])
     options = [word for word in body.get("options") or () if word not in _IGNORED_WORDS]
-    return {**body, "source": sources.get(destination, body.get("source") or ""), "options": options}
+    found = {**body, "source": sources.get(destination, body.get("source") or ""), "options": options}
+    found.pop("subpath", None)  # our own word: what is at ``sources`` is it
+    return found
 
 
 def _linux(body: Mapping[str, Any], place: Place) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from corten.kernel import capabilities, flags, mounts, namespaces, process, wire
 from corten.kernel.paths import Root
-from corten.runtime import root_mount, users
+from corten.runtime import root_mount, rootfs, users
 from corten.runtime.bundle import Bundle
 from corten.runtime.cgroup import Group
 from corten.runtime.external import config
@@ -135,7 +135,7 @@ def _create(order: Order) -> tuple[int, int, list[int]]:
 def _stage(order: Order, desk: Desk) -> None:
     """Where `create` is to run: a mount namespace with the root in it, and a config.json that says all."""
     spec, bundle = order.spec, order.bundle
-    shared = {each.destination: _detached(each) for each in spec.mounts if _is_shared(each)}
+    trees = {each.destination: rootfs.detached_tree(each) for each in spec.mounts if _is_ours_to_open(each)}
     namespaces.unshare(flags.CLONE_NEWNS)
     mounts.mount_setattr("/", propagation=flags.MS_SLAVE, recursive=True)
     with Root(root_mount.attach(bundle.root_mounts(), bundle.rootfs)) as root:
@@ -145,20 +145,16 @@ def _stage(order: Order, desk: Desk) -> None:
         cgroup=order.group.path,
         held=capabilities.of_process("self", "CapPrm") & capabilities.of_process("self", "CapBnd"),
         init=order.runtime.init,
-        sources={destination: desk.attach(fd) for destination, fd in shared.items()},
+        sources={destination: desk.attach(fd) for destination, fd in trees.items()},
         absent=frozenset(_absent(order.group)),
     )
     desk.write("config.json", config.complete(order.body, identity, place))
 
 
-def _is_shared(mount: Mount) -> bool:
+def _is_ours_to_open(mount: Mount) -> bool:
+    """Copied while it is still a peer of the host's, or a part of a tree whose links a runtime would follow."""
     options = MountOptions.parse(mount.options)
-    return options.bind and options.propagation == flags.MS_SHARED
-
-
-def _detached(mount: Mount) -> int:
-    """A copy of what shall be bound, made while it is still a peer of the host's."""
-    return mounts.open_tree(mount.source, recursive=MountOptions.parse(mount.options).recursive)
+    return bool(mount.subpath) or (options.bind and options.propagation == flags.MS_SHARED)
 
 
 _OPTIONAL_FILES = (

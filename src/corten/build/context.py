@@ -9,6 +9,7 @@ import errno
 import os
 import posixpath
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,9 +147,29 @@ def _split_parents(pattern: str) -> tuple[str, str]:
     return (before.removeprefix("./"), after) if pivot else ("", pattern.removeprefix("./"))
 
 
-def open_context(directory: Path | None, dockerfile_name: str, empty: Path, *, apply_ignore: bool) -> SourceTree:
-    """The build context; ``empty`` is an empty directory for a build without one."""
-    root = Root.at(directory if directory is not None else empty)
+class EmptyDirectory:
+    """What a build has that has nothing; made when it is asked for, for most builds never do."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._made: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        if self._made is None:
+            self._made = Path(tempfile.mkdtemp(prefix="empty-", dir=self._scratch))
+        return self._made
+
+    def remove(self) -> None:
+        if self._made is not None:
+            self._made.rmdir()
+
+
+def open_context(
+    directory: Path | None, dockerfile_name: str, empty: EmptyDirectory, *, apply_ignore: bool
+) -> SourceTree:
+    """The build context; ``empty`` is for a build without one."""
+    root = Root.at(directory if directory is not None else empty.path)
     patterns = _read_ignore(root, dockerfile_name) if apply_ignore and directory is not None else []
     try:
         return SourceTree(root, Matcher(patterns))

@@ -6,14 +6,11 @@ what a step is (steps/), nor how anything is stored (ports.py).
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from corten.build.args import Platforms, global_args, not_consumed
 from corten.build.cachemounts import CacheMounts
-from corten.build.context import open_context
+from corten.build.context import EmptyDirectory, open_context
 from corten.build.dockerfile.failures import DockerfileError
 from corten.build.dockerfile.instructions import Instruction, Label, Pair, Source, Stage
 from corten.build.dockerfile.parser import parse
@@ -51,7 +48,7 @@ class Builder:
             progress.stream(f"[WARNING]: {warning}\n")
         if recipe.warnings:
             progress.stream("[WARNING]: Empty continuation lines will become errors in a future release.\n")
-        empty = Path(tempfile.mkdtemp(prefix="empty-", dir=self._ports.scratch))
+        empty = EmptyDirectory(self._ports.scratch)
         try:
             context = open_context(request.context, request.dockerfile_name, empty, apply_ignore=request.apply_ignore)
             with context.root:
@@ -61,7 +58,7 @@ class Builder:
                     progress.stream(f"Step {number}/{total} : {instruction}\n")
                 done = await runs.run()
         finally:
-            os.rmdir(empty)
+            empty.remove()
         return self._finish(request, recipe, done, progress)
 
     def plan(self, request: BuildRequest) -> Recipe:

@@ -14,7 +14,7 @@ from pathlib import Path
 from corten.build.args import GlobalArgs
 from corten.build.cache import CacheImage, StepCache
 from corten.build.cachemounts import CacheMounts
-from corten.build.context import SourceTree
+from corten.build.context import EmptyDirectory, SourceTree
 from corten.build.dockerfile.failures import DockerfileError, Location, excerpt
 from corten.build.dockerfile.instructions import Copy, Program, Run, Workdir
 from corten.build.failures import StepFailed
@@ -90,7 +90,7 @@ class StageRuns:
         ports: Ports,
         caches: CacheMounts,
         context: SourceTree,
-        empty: Path,
+        empty: EmptyDirectory,
         progress: Progress,
         watcher: Watcher = UNWATCHED,
     ) -> None:
@@ -151,7 +151,7 @@ class StageRuns:
         if isinstance(named, Path):
             return SourceTree(stack.enter_context(Root.at(named)))
         state = await self.state_of(origin, out)
-        return open_state(self.ports, state, stack, self._empty)
+        return open_state(self.ports, state, stack, self._empty.path)
 
     async def _image(self, name: str, platform: str | None, out: Progress) -> State:
         """Resolved once a build, whoever asks first."""

@@ -86,6 +86,10 @@ class Images:
             self._write_index()
         return id
 
+    def holds(self, id: Digest) -> bool:
+        """Whether there is an image with this id."""
+        return self._database.row("SELECT 1 FROM images WHERE id = ?", (str(id),)) is not None
+
     def get(self, id: Digest) -> ImageRecord:
         """The image with this id; NotFound if there is none."""
         row = self._database.row("SELECT * FROM images WHERE id = ?", (str(id),))

@@ -74,8 +74,9 @@ class StepRecords:
         found = self._facts.get(KIND, key)
         if found is None:
             return None
-        self._used[key] = self._used.get(key, 0) + 1
         body: Mapping[str, Any] = found["body"]
+        if body.get("chain"):  # nobody asks when a step without a layer was last used
+            self._used[key] = self._used.get(key, 0) + 1
         return body
 
     def store(self, key: str, record: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ async def perform(maker: Maker, options: BuildOptions, sent: Sent, workspace: Pa
         if options.keep_failed:
             client.tell(steps.KEPT, await kept.keep(maker.images, failure))
         raise BuildFailed(failure.message, failure.status, hint=failure.hint) from None
-    if report := checks.warnings(options, context, platforms):
+    if not visit.is_classic and (report := checks.warnings(options, context, platforms)):
         client.tell(steps.CHECK, report)
     await _export(maker, options, workspace, trip)
     if len(results) > 1:

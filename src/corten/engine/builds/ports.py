@@ -102,6 +102,7 @@ class BuiltImages:
 
     def __init__(self, ground: ImageGround) -> None:
         self._ground = ground
+        self._chains: set[str] = set()  # seen to be here: nothing is collected while a build runs
 
     def save(self, config: bytes, parent: str | None) -> str:
         """Record an image whose layers are snapshots."""
@@ -109,8 +110,15 @@ class BuiltImages:
 
     def exists(self, image_id: str) -> bool:
         """The image and its layers are here."""
+        id = Digest.parse(image_id)
+        if not self._ground.images.holds(id):
+            return False
         try:
-            chain = self._ground.images.get(Digest.parse(image_id)).config.chain_id
+            chain = str(self._ground.images.config(id).chain_id or "")
         except CortenError:
             return False
-        return chain is None or self._ground.snapshots.exists(str(chain))
+        if chain and chain not in self._chains:
+            if not self._ground.snapshots.exists(chain):
+                return False
+            self._chains.add(chain)
+        return True

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from bench import registries
 from bench.engines import ENGINES, Engine
-from bench.measure import Interleaved, Measure
+from bench.measure import WARM_UP, Interleaved, Measure
 from bench.measures import MEASURES
 
 Figures = dict[str, dict[str, float | None]]  # by engine, then by measure
@@ -44,23 +44,23 @@ def take(engine: Engine, measure: Measure, rounds: int) -> float | None:
     return value
 
 
-def interleave(engines: list[Engine], measure: Interleaved) -> dict[str, float | None]:
-    """The best of each engine's samples."""
+def interleave(engines: list[Engine], measure: Interleaved, rounds: int) -> dict[str, float | None]:
+    """What counts of each engine's samples."""
     taken: dict[str, list[float]] = {engine.name: [] for engine in engines}
     try:
         with ExitStack() as stack:
             samplers = [(engine.name, stack.enter_context(measure.prepare(engine))) for engine in engines]
-            for _ in range(measure.samples):
+            for _ in range(measure.samples or WARM_UP + rounds):
                 for name, sample in samplers:
                     taken[name].append(sample())
                 samplers.reverse()  # nobody is always the second
     except Exception as error:
         print(f"  {measure.name}: {error}", file=sys.stderr)
         return dict.fromkeys(taken)
-    best = {name: max(values) if measure.more_is_better else min(values) for name, values in taken.items()}
+    found = {name: measure.figure(values) for name, values in taken.items()}
     for engine in engines:
-        tell(engine, measure, best[engine.name])
-    return dict(best)
+        tell(engine, measure, found[engine.name])
+    return dict(found)
 
 
 def tell(engine: Engine, measure: Measure | Interleaved, value: float) -> None:
@@ -86,7 +86,7 @@ def measure_all(names: list[str], chosen: list[Measure | Interleaved], rounds: i
         with ExitStack() as stack:
             engines = [start(stack, name) for name in names]
             for measure in together:
-                for name, value in interleave(engines, measure).items():
+                for name, value in interleave(engines, measure, rounds).items():
                     figures[name][measure.name] = value
     return figures
 

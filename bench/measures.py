@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
-import docker
-
-from bench import networks, transfers
+from bench import bursts, networks, transfers
 from bench.engines import Engine
-from bench.measure import Interleaved, Measure, timed
+from bench.measure import Interleaved, Measure, once, timed
 
 
-def run_none(engine: Engine, rounds: int) -> float:
-    return timed(lambda: engine.docker("run", "--rm", "--net=none", "busybox", "true"), rounds)
+@contextmanager
+def runs(engine: Engine, *options: str) -> Iterator[Callable[[], float]]:
+    """``docker run --rm``."""
+    yield lambda: once(lambda: engine.docker("run", "--rm", *options, "busybox", "true"))
 
 
-def run_bridge(engine: Engine, rounds: int) -> float:
-    return timed(lambda: engine.docker("run", "--rm", "busybox", "true"), rounds)
-
-
-def exec_true(engine: Engine, rounds: int) -> float:
+@contextmanager
+def execs(engine: Engine) -> Iterator[Callable[[], float]]:
+    """``docker exec``."""
     engine.docker("run", "-d", "--name", "execs", "busybox", "sleep", "1000")
     try:
-        return timed(lambda: engine.docker("exec", "execs", "true"), rounds)
+        yield lambda: once(lambda: engine.docker("exec", "execs", "true"))
     finally:
         engine.docker("rm", "-f", "execs")
 
@@ -56,24 +55,6 @@ def idle_memory(engine: Engine, rounds: int) -> float:
         engine.docker("rm", "-f", *names)
 
 
-def parallel_starts(engine: Engine, rounds: int) -> float:
-    """Create, start, wait, remove through the API, eight at once: cycles a second."""
-    total = max(24, rounds * 4)
-    client = docker.APIClient(base_url=engine.host, version="auto", timeout=120, num_pools=16)
-
-    def cycle(_: int) -> None:
-        container = client.create_container("busybox", ["true"])["Id"]
-        client.start(container)
-        client.wait(container)
-        client.remove_container(container)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(cycle, range(16)))
-        begin = time.perf_counter()
-        list(pool.map(cycle, range(total)))
-        return total / (time.perf_counter() - begin)
-
-
 def copy_out(engine: Engine, rounds: int) -> float:
     """``docker cp`` of 256 MB out of a container."""
     engine.docker("run", "--name", "big", "busybox", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=256")
@@ -95,16 +76,18 @@ def read_logs(engine: Engine, rounds: int) -> float:
 
 
 MEASURES: list[Measure | Interleaved] = [
-    Measure("docker run --rm --net=none busybox true", "ms", run_none, 6),
-    Measure("docker run --rm busybox true (bridge)", "ms", run_bridge, 6),
-    Measure("docker exec true", "ms", exec_true, 3),
+    Interleaved(
+        "docker run --rm --net=none busybox true", "ms", lambda engine: runs(engine, "--net=none"), 6, False, None
+    ),
+    Interleaved("docker run --rm busybox true (bridge)", "ms", runs, 6, False, None),
+    Interleaved("docker exec true", "ms", execs, 3, False, None),
     Measure("docker build --no-cache, ten RUN echo", "ms", build_ten_steps, 6),
     Measure("docker build, 30 cached steps", "ms", rebuild_cached, 3),
     Measure("docker build, context of 5,000 files", "ms", partial(transfers.context, files=5000), 1),
     Measure("docker ps -a", "ms", list_containers),
     Measure("docker cp of 256 MB", "ms", copy_out, 1),
     Measure("docker logs of 200,000 lines", "ms", read_logs, 1),
-    Measure("API create+start+wait+remove, 8 at once", "/s", parallel_starts, 10, more_is_better=True),
+    *bursts.MEASURES,
     Measure("memory (PSS) with 50 idle containers", "MB", idle_memory, 2),
     *networks.MEASURES,
     *transfers.MEASURES,

@@ -19,6 +19,7 @@ from corten.server import jsonbody
     [
         (b'{"a": 9223372036854775807}', {"a": (1 << 63) - 1}),
         (b'{"a": "12345678901234567890123"}', {"a": "12345678901234567890123"}),
+        (b'{"a": "NaN", "b": 1e3}', {"a": "NaN", "b": 1000.0}),
         (rb'{"a": "\ud83d\ude00"}', {"a": "\U0001f600"}),
         (rb'{"a\ud800": ["\udfff"]}', {"a\ufffd": ["\ufffd"]}),
     ],
@@ -27,7 +28,13 @@ def test_values(raw: bytes, value: object) -> None:
     assert jsonbody.parse(raw) == value
 
 
-@pytest.mark.parametrize("raw", [b"{", b"\xff", b"[" * 100_000, b"9" * 21, b"-9223372036854775809", b"9" * 10_000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"{", b"\xff", b"[" * 100_000, b"9" * 21, b"-9223372036854775809", b"9" * 10_000),
+        *(b"NaN", b'{"a": [-Infinity]}', b"1e400", b"9" * 400 + b".5"),
+    ],
+)
 def test_refusals(raw: bytes) -> None:
     with pytest.raises(Invalid, match="invalid JSON"):
         jsonbody.parse(raw)

@@ -32,6 +32,8 @@ from corten.errors import CortenError, NotImplementedYet
 
 _PREFIX = "/moby.buildkit.v1.Control/"
 _CACHE_EXPORTS = frozenset({"inline", "local", "registry"})
+# Of an exporter: what would make the result another one than it is here.
+_SWITCHES = frozenset({"push-by-digest", "rewrite-timestamp", "force-compression"})
 
 
 class Control:
@@ -127,3 +129,15 @@ def _refuse(request: SolveRequest) -> None:
     for export in exports:
         if export.type not in _CACHE_EXPORTS:
             raise NotImplementedYet(f"cache export to {export.type!r} is not supported by this engine")
+    for exporter in request.all_exporters():
+        for name, value in exporter.attrs.items():
+            if _changes_the_result(name, value):
+                raise NotImplementedYet(
+                    f"{name}={value} of the exporter {exporter.type!r} is not supported by this engine"
+                )
+
+
+def _changes_the_result(name: str, value: str) -> bool:
+    if name in _SWITCHES:
+        return value not in ("false", "0")
+    return name.startswith("annotation") or (name == "compression" and value not in ("", "gzip"))

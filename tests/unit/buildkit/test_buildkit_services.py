@@ -224,6 +224,20 @@ async def test_failures(workshop: Workshop, each: Client) -> None:
 
 
 @with_client
+async def test_what_an_exporter_does_not_do_is_refused_before_the_build(workshop: Workshop, each: Client) -> None:
+    def solve(ref: str, attrs: dict[str, str]) -> Any:
+        asked = SolveRequest(ref=ref, frontend="dockerfile.v0", exporters=[Exporter("image", attrs)])
+        return each.call(CONTROL + "Solve", asked, SolveResponse)
+
+    for attrs in ({"push-by-digest": "true"}, {"annotation-index.a": "b"}, {"compression": "zstd"}):
+        with pytest.raises(RpcFailed, match=f"{next(iter(attrs))}=.* of the exporter 'image' is not supported"):
+            await solve("a", attrs)
+    assert not workshop.orders
+    await solve("b", {"push-by-digest": "false", "compression": "gzip", "name": "x", "unpack": "true"})
+    assert len(workshop.orders) == 1
+
+
+@with_client
 async def test_a_cancelled_solve_ends_its_board(workshop: Workshop, each: Client) -> None:
     request = SolveRequest(ref="r", frontend="dockerfile.v0", frontend_attrs={"wait": ""})
     solving = asyncio.ensure_future(each.call(CONTROL + "Solve", request, SolveResponse))

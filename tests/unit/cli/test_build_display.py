@@ -107,7 +107,7 @@ def test_outputs() -> None:
         outputs.Output("tar", "x.tar", {}),
         outputs.Output("registry", "", {}),
     ]
-    for word in ("type=local", "type=weird", "dest=x"):
+    for word in ("type=local", "type=weird", "dest=x", "type=image,push-by-digest=true"):
         with pytest.raises(Invalid):
             outputs.read([word], is_pushed=False, is_loaded=False)
 

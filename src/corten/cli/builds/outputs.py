@@ -21,6 +21,7 @@ from corten.client.session import Response, quote
 from corten.errors import Invalid
 
 KINDS = frozenset({"local", "tar", "oci", "docker", "image", "registry"})
+ATTRIBUTES = frozenset({"name", "push", "tar"})
 
 
 class Output(NamedTuple):
@@ -53,6 +54,8 @@ def _one(word: str) -> Output:
     kind, dest = given.pop("type", ""), given.pop("dest", "")
     if kind not in KINDS:
         raise Invalid(f'unknown output type "{kind}"' if kind else "type is required for output")
+    if unknown := sorted(set(given) - ATTRIBUTES):
+        raise Invalid(f"{unknown[0]} is not supported for {kind} output")
     if kind == "local" and not dest:
         raise Invalid("dest is required for local output")
     if kind in ("tar", "oci") and not dest:

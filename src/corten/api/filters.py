@@ -1,13 +1,12 @@
 """``?filters=``: a JSON object of names to values, in both of Docker's shapes.
 
 Owns: parsing, the refusal of unknown names, and the ways in which a value is compared.
-Knows nothing of what is filtered.
+Knows nothing of what is filtered; for values that are expressions see ``patterns.py``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,11 +77,6 @@ class Filters:
         values = self.get(name)
         return not values or value in values
 
-    def matches(self, name: str, value: str) -> bool:
-        """True if the name is not filtered, or a value is the same or found as a regular expression."""
-        values = self.get(name)
-        return not values or value in values or any(_search(pattern, value) for pattern in values)
-
     def prefix(self, name: str, value: str) -> bool:
         """True if the name is not filtered or a value is how it begins."""
         values = self.get(name)
@@ -106,13 +100,6 @@ def _values(name: str, values: Any) -> tuple[str, ...]:
     if isinstance(values, list) and all(isinstance(value, str) for value in values):
         return tuple(values)
     raise Invalid(f"invalid filters: {name}: not a list of strings")
-
-
-def _search(pattern: str, value: str) -> bool:
-    try:
-        return re.search(pattern, value) is not None
-    except (re.error, RecursionError):
-        return False
 
 
 def _has_label(labels: Mapping[str, str], wanted: str) -> bool:

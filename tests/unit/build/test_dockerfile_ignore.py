@@ -118,3 +118,18 @@ def test_durations(text: str, nanoseconds: float) -> None:
 def test_bad_durations(text: str) -> None:
     with pytest.raises(Invalid):
         go.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "is_left_out"),
+    [
+        ("*a*a*a*a*a*a*a*a*b", "a" * 200, False),
+        ("*a*a*a*a*a*a*a*a*b", "a" * 200 + "b", True),
+        ("**/a/**/a/**/a/**/a/**/b", "a/" * 100 + "a", False),
+        ("**/a/**/a/**/a/**/a/**/b", "a/" * 100 + "b", True),
+        ("a?*[x-z]*.b*c", "abcy.bc", True),
+        ("a?*[x-z]*.b*c", "abcw.bc", False),
+    ],
+)
+def test_no_pattern_is_slow(pattern: str, path: str, is_left_out: bool) -> None:
+    assert left_out(path, [pattern]) is is_left_out

@@ -7,9 +7,10 @@ whose parent matches is matched too.  Pure: paths are strings with slashes, rela
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from corten.api import patterns
 from corten.build.dockerfile import go
 from corten.errors import Invalid
 
@@ -41,7 +42,7 @@ class Pattern:
 
     text: str
     is_exception: bool
-    expression: re.Pattern[str]
+    fits: Callable[[str], bool]
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
@@ -52,12 +53,12 @@ class Pattern:
                 raise Invalid('illegal exclusion pattern: "!"')
         go.compile_pattern(text)  # its errors are the errors of the line
         try:
-            return cls(text, is_exception, _expression(text))
-        except re.error:
+            return cls(text, is_exception, _compile(text))
+        except (Invalid, re.error):
             raise Invalid("syntax error in pattern") from None
 
     def matches(self, path: str) -> bool:
-        return self.expression.match(path) is not None
+        return self.fits(path)
 
 
 class Matcher:
@@ -119,11 +120,22 @@ def _could_reach(pattern: str, directory: str) -> bool:
     return pattern.count("/") > directory.count("/")
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern, unanchored at the end only for a trailing ``**``."""
+_FEW_STARS = 2  # with so few Python's ``re``, which tries them in turn, is the faster
+
+
+def _compile(pattern: str) -> Callable[[str], bool]:
+    expression = f"(?s:{_expression(pattern)})"
+    if pattern.replace("**", "*").count("*") > _FEW_STARS:
+        return patterns.compile_expression(f"\\A{expression}\\z").search
+    compiled = re.compile(expression)
+    return lambda path: compiled.fullmatch(path) is not None
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a pattern."""
     if pattern.startswith("**") and not pattern.startswith("**/") and not set("*?[]\\") & set(pattern[2:]):
         # docker: a leading ** before plain text is any ending, even in the middle of a name.
-        return re.compile(f".*{re.escape(pattern[2:])}\\Z", re.DOTALL)
+        return f".*{re.escape(pattern[2:])}"
     out: list[str] = []
     position = 0
     while position < len(pattern):
@@ -149,7 +161,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
             position = end + 1
         else:
             out.append(re.escape(char))
-    return re.compile("".join(out) + r"\Z", re.DOTALL)
+    return "".join(out)
 
 
 def _class_end(pattern: str, position: int) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corten.api import times
+from corten.api import patterns, times
 from corten.api.filters import Filters
 from corten.errors import Invalid
 from corten.store.facts import Facts
@@ -247,6 +247,6 @@ class _Wanted:
         return (
             filters.prefix("id", entry.id)
             and filters.exact("type", entry.type)
-            and filters.matches("description", entry.description)
+            and patterns.fits(filters, "description", entry.description)
             and not filters.get("parent")
         )

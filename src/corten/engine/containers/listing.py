@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from corten.api import patterns
 from corten.api.filters import Filters
 from corten.engine.containers import links, networking, view
 from corten.engine.containers.ground import Ground
@@ -108,7 +109,7 @@ def _fits(ground: Ground, record: Container, filters: Filters) -> bool:
     return (
         filters.exact("status", str(record.state.status))
         and filters.exact("health", health)
-        and (filters.matches("name", record.name) or filters.matches("name", f"/{record.name}"))
+        and (patterns.fits(filters, "name", record.name) or patterns.fits(filters, "name", f"/{record.name}"))
         and filters.prefix("id", record.id)
         and filters.labels(record.labels)
         and _fits_exit(record, filters)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from corten.api import patterns
 from corten.engine.containers.model import Container
 from corten.errors import Internal, Invalid, NotImplementedYet
 
@@ -64,9 +65,9 @@ def check(kind: str, options: Mapping[str, str]) -> None:
         raise Invalid("compress cannot be true when max-file is less than 2 or max-size is not set")
     for name in ("labels-regex", "env-regex"):
         try:
-            re.compile(options.get(name, ""))
-        except re.error as error:
-            raise Invalid(f"invalid {name}: {error}") from error
+            patterns.compile_expression(options.get(name, ""))
+        except Invalid as error:
+            raise Invalid(f"invalid {name}: {error.message}") from error
     if kind == "syslog":
         _syslog(options, must_exist=False)
 
@@ -129,7 +130,7 @@ def _chosen(values: Mapping[str, str], options: Mapping[str, str], name: str) ->
     return {
         key: value
         for key, value in values.items()
-        if key in listed or (pattern is not None and re.search(pattern, key))
+        if key in listed or (pattern is not None and patterns.found(pattern, key))
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from corten.api import patterns
 from corten.api.filters import Filters
 from corten.api.times import rfc3339
 from corten.errors import Invalid
@@ -103,8 +104,8 @@ def keep(networks: Sequence[Network], filters: Filters, in_use: Mapping[str, boo
 def _fits(item: Network, filters: Filters) -> bool:
     return (
         filters.exact("driver", item.driver)
-        and filters.matches("name", item.name)
-        and filters.matches("id", item.id)
+        and patterns.fits(filters, "name", item.name)
+        and patterns.fits(filters, "id", item.id)
         and filters.labels(item.labels)
         and filters.exact("scope", SCOPE)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from corten.api import patterns
 from corten.api.filters import Filters
 from corten.api.times import rfc3339
 from corten.volumes.model import Volume
@@ -35,7 +36,7 @@ def keep(volumes: Iterable[Volume], filters: Filters, in_use: Collection[str]) -
         item
         for item in volumes
         if filters.exact("driver", item.driver)
-        and filters.matches("name", item.name)
+        and patterns.fits(filters, "name", item.name)
         and filters.labels(item.labels)
         and (dangling is None or (item.name not in in_use) == dangling)
     ]

@@ -60,8 +60,12 @@ class Engine:
             time.sleep(0.1)
 
     def processes(self) -> list[int]:
-        """Every process of the engine itself: all that mention its root."""
-        found = []
+        """Every process of the engine itself: all that mention its root, and what of Corten's these have made.
+
+        Corten's zygote has an environment of its own making, and its shims are named after their container.
+        """
+        found: set[int] = set()
+        parents: dict[int, int] = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -69,8 +73,12 @@ class Engine:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 mine = str(self.root).encode() in (entry / "environ").read_bytes()
                 if (str(self.root) in command or mine) and "docker run" not in command:
-                    found.append(int(entry.name))
-        return found
+                    found.add(int(entry.name))
+                elif command.startswith("corten-"):
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+            found |= more
+        return sorted(found)
 
     def memory(self) -> float:
         """Proportional set size of the engine's processes, in MB."""

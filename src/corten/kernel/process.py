@@ -100,9 +100,13 @@ def set_name(name: str) -> None:
     os.close(fd)
 
 
-def join_session_keyring(name: str) -> None:
-    """A keyring of our own, so that a container cannot read its parent's keys.  See keyctl(2)."""
-    libc.keyctl(flags.KEYCTL_JOIN_SESSION_KEYRING, ctypes.create_string_buffer(name.encode()))
+def leave_session_keyring() -> None:
+    """For a new and empty one, so that nothing we become can read our parent's keys.  See keyctl(2).
+
+    Where a kernel has no keys, or a filter keeps us from them, there is nothing to leave.
+    """
+    with contextlib.suppress(OSError):
+        libc.keyctl(flags.KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def set_hostname(name: str) -> None:

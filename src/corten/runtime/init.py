@@ -100,10 +100,11 @@ def _run(plan: Plan, channel: socket.socket, steps: _Steps) -> NoReturn:
 
 
 def be_alone() -> None:
-    """No longer a part of what forked us: out of its session, and not to be looked into."""
+    """No longer a part of what forked us: out of its session and from its keys, and not to be looked into."""
     signal.set_wakeup_fd(-1)
     process.set_dumpable(False)
     os.setsid()
+    process.leave_session_keyring()
     os.umask(0)
 
 

@@ -26,6 +26,7 @@ def main(creator: spawn.Child, hierarchies: Hierarchies) -> NoReturn:
     try:
         os.setsid()
         process.set_name("corten-shim")
+        process.leave_session_keyring()  # execs inherit ours; init leaves it in turn
         process.set_child_subreaper(True)  # orphans of a container come to us, not to the host
         while _live(creator, hierarchies):
             assert creator.channel is not None

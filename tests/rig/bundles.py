@@ -15,29 +15,12 @@ from typing import Any
 
 import pytest
 
+from corten.runtime.rehearsal import DEFAULT_CAPABILITIES
 from corten.supervisor.model import Client, ExitRecord, ShimOptions
 from corten.supervisor.service import Supervisor, Task
 from corten.supervisor.task import stream_pair
 
-CAPABILITIES = [
-    f"CAP_{name}"
-    for name in (
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FSETID",
-        "FOWNER",
-        "MKNOD",
-        "NET_RAW",
-        "SETGID",
-        "SETUID",
-        "SETFCAP",
-        "SETPCAP",
-        "NET_BIND_SERVICE",
-        "SYS_CHROOT",
-        "KILL",
-        "AUDIT_WRITE",
-    )
-]
+CAPABILITIES = list(DEFAULT_CAPABILITIES)
 _SAFE = ["nosuid", "noexec", "nodev"]
 _MOUNTS = [
     {"destination": "/proc", "type": "proc", "source": "proc", "options": _SAFE},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -235,26 +235,18 @@ class MaskPath:
         return f"mask {self.path}"
 
     def perform(self, site: Site) -> None:
-        try:
-            target_fd = site.root.open(self.path, flags.O_PATH)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            if not stat.S_ISDIR(os.fstat(target_fd).st_mode):
-                # The host's /dev/null: the container's own could be a link by now.
-                fd = mounts.open_tree("/dev/null")
-            elif site.empty_fd < 0:
-                options = (("size", "0"), ("nr_inodes", "1"), ("mode", "755"))
-                fd = mounts.detached("tmpfs", options, source="tmpfs", attributes=flags.MOUNT_ATTR_RDONLY)
-                site.empty_fd = os.dup(fd)
-            else:
-                fd = mounts.open_tree("", dir_fd=site.empty_fd)
-            try:
-                mounts.move_mount(fd, target_fd)
-            finally:
-                os.close(fd)
-        finally:
-            os.close(target_fd)
+        _cover(site, self.path, lambda target_fd: self._mask(site, target_fd))
+
+    def _mask(self, site: Site, target_fd: int) -> int:
+        if not stat.S_ISDIR(os.fstat(target_fd).st_mode):
+            # The host's /dev/null: the container's own could be a link by now.
+            return mounts.open_tree("/dev/null")
+        if site.empty_fd >= 0:
+            return mounts.open_tree("", dir_fd=site.empty_fd)
+        options = (("size", "0"), ("nr_inodes", "1"), ("mode", "755"))
+        fd = mounts.detached("tmpfs", options, source="tmpfs", attributes=flags.MOUNT_ATTR_RDONLY)
+        site.empty_fd = os.dup(fd)
+        return fd
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,19 +259,32 @@ class ProtectPath:
         return f"protect {self.path}"
 
     def perform(self, site: Site) -> None:
+        _cover(site, self.path, self._protect)
+
+    def _protect(self, target_fd: int) -> int:
+        fd = mounts.open_tree("", dir_fd=target_fd, recursive=True)
         try:
-            target_fd = site.root.open(self.path, flags.O_PATH)
-        except (FileNotFoundError, NotADirectoryError):
-            return
+            mounts.mount_setattr(fd, attr_set=flags.MOUNT_ATTR_RDONLY, recursive=True)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+
+def _cover(site: Site, path: str, made_for: Callable[[int], int]) -> None:
+    """Mount over a path what ``made_for`` makes for a descriptor of it; nothing to do where there is none."""
+    try:
+        target_fd = site.root.open(path, flags.O_PATH)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        fd = made_for(target_fd)
         try:
-            fd = mounts.open_tree("", dir_fd=target_fd, recursive=True)
-            try:
-                mounts.mount_setattr(fd, attr_set=flags.MOUNT_ATTR_RDONLY, recursive=True)
-                mounts.move_mount(fd, target_fd)
-            finally:
-                os.close(fd)
+            mounts.move_mount(fd, target_fd)
         finally:
-            os.close(target_fd)
+            os.close(fd)
+    finally:
+        os.close(target_fd)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.rig.bundles import Machine, read_all, run_exec, unframe
 
 from corten.supervisor.service import Supervisor
-from tests.rig.bundles import Machine, read_all, run_exec, unframe
 
 pytestmark = pytest.mark.root
 PYTHON = "/usr/bin/python3"

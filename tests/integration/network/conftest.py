@@ -15,6 +15,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 import pytest
+from tests.rig.facts import MemoryFacts
 
 from corten.kernel.netlink import route
 from corten.kernel.netlink.socket import Netlink
@@ -22,28 +23,6 @@ from corten.network.service import Networking
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class MemoryFacts:
-    """The facts port in memory; it outlives the daemon of a test."""
-
-    def __init__(self) -> None:
-        self.kinds: dict[str, dict[str, dict[str, Any]]] = {}
-
-    def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        return self.kinds.get(kind, {}).get(key)
-
-    def put(self, kind: str, key: str, body: dict[str, Any]) -> None:
-        self.kinds.setdefault(kind, {})[key] = body
-
-    def delete(self, kind: str, key: str) -> None:
-        self.kinds.get(kind, {}).pop(key, None)
-
-    def items(self, kind: str) -> dict[str, dict[str, Any]]:
-        return dict(self.kinds.get(kind, {}))
-
-    def transaction(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
 
 
 def _call(result: int) -> None:

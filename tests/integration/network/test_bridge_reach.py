@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rig.facts import MemoryFacts
 
 from corten.errors import Conflict, Denied, Internal, Invalid
 from corten.network.model import EndpointSpec, IpamConfig, NetworkSpec, PortBinding
 
-from .conftest import MemoryFacts, Namespace, daemon, fetch, fetch_async
+from .conftest import Namespace, daemon, fetch, fetch_async
 
 pytestmark = pytest.mark.root
 Make = Callable[[], Namespace]

@@ -10,6 +10,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
+from tests.rig.facts import MemoryFacts
 
 from corten.errors import Invalid, NotImplementedYet
 from corten.kernel.netlink import route
@@ -18,7 +19,7 @@ from corten.kernel.netlink.socket import Netlink
 from corten.network import apply
 from corten.network.model import EndpointSpec, IpamConfig, NetworkSpec
 
-from .conftest import MemoryFacts, Namespace, daemon, fetch
+from .conftest import Namespace, daemon, fetch
 
 pytestmark = pytest.mark.root
 

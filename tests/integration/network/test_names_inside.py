@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.rig.facts import MemoryFacts
 
 from corten.network import dns
 from corten.network.model import EndpointSpec, NetworkSpec
 
-from .conftest import MemoryFacts, Namespace, daemon
+from .conftest import Namespace, daemon
 
 pytestmark = pytest.mark.root
 Make = Callable[[], Namespace]

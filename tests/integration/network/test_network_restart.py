@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from tests.rig.facts import MemoryFacts
 
 from corten.kernel.netlink import netfilter
 from corten.kernel.netlink.codec import NETLINK_NETFILTER
@@ -15,7 +16,7 @@ from corten.network import firewall
 from corten.network.model import EndpointSpec, NetworkSpec, PortBinding
 from corten.network.service import Networking
 
-from .conftest import MemoryFacts, Namespace, daemon, fetch_async, settings
+from .conftest import Namespace, daemon, fetch_async, settings
 
 pytestmark = pytest.mark.root
 Make = Callable[[], Namespace]

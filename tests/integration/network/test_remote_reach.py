@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 import pytest
+from tests.rig.facts import MemoryFacts
 
 from corten.kernel.netlink import route
 from corten.kernel.netlink.codec import NETLINK_ROUTE
@@ -20,7 +21,7 @@ from corten.network import apply
 from corten.network.model import EndpointSpec, IpamConfig, NetworkSpec, PortBinding
 from corten.network.service import Networking
 
-from .conftest import MemoryFacts, Namespace, daemon, fetch
+from .conftest import Namespace, daemon, fetch
 
 pytestmark = pytest.mark.root
 HOST4, HOST6, REMOTE4, REMOTE6 = "10.217.0.1", "fd00:c0:e::1", "10.217.0.2", "fd00:c0:e::2"

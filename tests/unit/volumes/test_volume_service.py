@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rig.facts import MemoryFacts
 
 from corten.errors import Conflict, NotFound
 from corten.volumes.model import ANONYMOUS_LABEL
 from corten.volumes.service import Volumes
-
-
-class MemoryFacts:
-    def __init__(self) -> None:
-        self.kinds: dict[str, dict[str, dict[str, Any]]] = {}
-
-    def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        return self.kinds.get(kind, {}).get(key)
-
-    def put(self, kind: str, key: str, body: dict[str, Any]) -> None:
-        self.kinds.setdefault(kind, {})[key] = body
-
-    def delete(self, kind: str, key: str) -> None:
-        self.kinds.get(kind, {}).pop(key, None)
-
-    def items(self, kind: str) -> dict[str, dict[str, Any]]:
-        return dict(self.kinds.get(kind, {}))
-
-    def transaction(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:

@@ -37,5 +37,5 @@ class Sandbox(Protocol):
         ...
 
     async def sockets(self, wanted: Sequence[tuple[int, int, int]]) -> list[socket.socket]:
-        """Make sockets (family, type, protocol) inside the namespace, in one errand; the caller closes them."""
+        """Make sockets (family, type, protocol) inside the namespace, in one go; the caller closes them."""
         ...

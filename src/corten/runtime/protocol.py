@@ -3,7 +3,6 @@
     daemon -> zygote   {"op": "spawn", "bundle": path, "cgroup_parent": path, "clients": […], "connect": bool,
                         "start": n or 0}             + the shim's end of a task connection, and a stream for each client
                        {"op": "fill"}                               have one more shim wait, see below
-                       {"op": "errand", "kind": …, …}                           + the errand's end of a reply socket
     zygote -> daemon   {"event": "waiting"}               + a socket that takes one spawn, as the zygote would
     shim -> daemon     {"event": "network"}                                     + netns, netlink; only if "connect"
                        {"event": "created", "pid", "status", …}                 + netns, netlink, root, pidfd (FDS)

@@ -18,7 +18,7 @@ import socket
 import sys
 
 from corten.kernel import process, wire
-from corten.runtime import errands, rehearsal
+from corten.runtime import rehearsal
 from corten.runtime.cgroup import Hierarchies
 from corten.runtime.nursery import Nursery
 
@@ -59,7 +59,7 @@ def main(fd: int) -> None:
         if message is None:
             return
         with message:
-            _serve(message, daemon, nursery)
+            _serve(message, nursery)
 
 
 def _reset_signals() -> None:
@@ -71,21 +71,12 @@ def _reset_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _serve(message: wire.Message, daemon: socket.socket, nursery: Nursery) -> None:
-    op = message.body.get("op")
-    if op in ("spawn", "fill"):
-        nursery.spawn(message) if op == "spawn" else nursery.want()
-        return
-    reply_fd = message.take()
-    try:
-        if os.fork() == 0:
-            try:
-                daemon.close()
-                errands.main(message, socket.socket(fileno=reply_fd))
-            finally:
-                os._exit(1)
-    finally:
-        os.close(reply_fd)
+def _serve(message: wire.Message, nursery: Nursery) -> None:
+    op = message.body["op"]
+    if op == "spawn":
+        nursery.spawn(message)
+    elif op == "fill":
+        nursery.want()
 
 
 def _reap() -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from corten.errors import CortenError, Internal, Unavailable
+from corten.errors import CortenError, Unavailable
 from corten.kernel import wire
-from corten.kernel.paths import Root
 from corten.runtime.bundle import Bundle
 from corten.runtime.protocol import StepFailure
 from corten.supervisor.model import Client, ExitRecord
@@ -172,62 +171,6 @@ class Supervisor:
         started = is_started(bundle)
         record = await asyncio.to_thread(bury, bundle)
         return record if started else None
-
-    async def socket_in(
-        self, netns_fd: int, family: int, kind: int, protocol: int = 0, *, bind: tuple[str, int] | None = None
-    ) -> socket.socket:
-        """A socket made in any network namespace, through an errand of the zygote."""
-        body = {"op": "errand", "kind": "socket", "family": int(family), "protocol": protocol, "bind": bind}
-        body["kind_of_socket"] = int(kind)
-        with await self._errand(body, [netns_fd]) as message:
-            made = socket.socket(fileno=message.take())
-        made.setblocking(False)
-        return made
-
-    @contextlib.asynccontextmanager
-    async def open_root(self, bundle: Path) -> AsyncIterator[Root]:
-        """The root of a container that is *not* running, with its bind mounts, for the length of an ``async with``.
-
-        For a running one use ``Root(task.root_fd())``.
-        """
-        ours, theirs = wire.pair()
-        try:
-            message = await self._ask_errand({"op": "errand", "kind": "root", "bundle": str(bundle)}, [], ours, theirs)
-            with message, Root(message.take()) as root:
-                yield root
-        finally:
-            ours.close()
-
-    async def _errand(self, body: dict[str, object], fds: list[int]) -> wire.Message:
-        ours, theirs = wire.pair()
-        try:
-            return await self._ask_errand(body, fds, ours, theirs)
-        finally:
-            ours.close()
-
-    async def _ask_errand(
-        self, body: dict[str, object], fds: list[int], ours: socket.socket, theirs: socket.socket
-    ) -> wire.Message:
-        loop = asyncio.get_running_loop()
-        ours.setblocking(False)
-        try:
-            await self._zygote.ask(body, [theirs.fileno(), *fds])
-        finally:
-            theirs.close()
-        arrived = asyncio.Event()
-        loop.add_reader(ours, arrived.set)
-        try:
-            async with asyncio.timeout(30):
-                await arrived.wait()
-        finally:
-            loop.remove_reader(ours)
-        message = wire.receive(ours)
-        if message is None:
-            raise Internal("the errand ended without an answer")
-        if "error" in message.body:
-            message.close()
-            raise Internal(StepFailure.parse(message.body["error"]).message)
-        return message
 
 
 async def _abandon(task: Task) -> None:

@@ -369,10 +369,9 @@ def test_host_pid_namespace_leaves_no_orphans(machine: Machine) -> None:
     assert outcome.status == 3
 
 
-def test_files_of_a_running_and_a_stopped_container(machine: Machine) -> None:
+def test_files_of_a_running_container(machine: Machine) -> None:
     async def work(supervisor: Supervisor) -> None:
-        bundle = machine.bundle(["sh", "-c", "echo kept > /kept; sleep 100"])
-        task = await supervisor.create(bundle)
+        task = await supervisor.create(machine.bundle(["sh", "-c", "echo kept > /kept; sleep 100"]))
         await task.start()
         with Root(task.root_fd()) as root:
             for _ in range(200):
@@ -383,9 +382,6 @@ def test_files_of_a_running_and_a_stopped_container(machine: Machine) -> None:
         await task.signal(signal.SIGKILL)
         await task.wait()
         await task.delete()
-        async with supervisor.open_root(bundle) as root:
-            assert root.read_bytes("/kept") == b"kept\n"
-            assert "busybox" in root.list("/bin")
 
     machine.run(work)
 

@@ -11,7 +11,6 @@ import termios
 from corten.kernel import flags
 
 _PTMX_DEVICE = os.makedev(5, 2)
-_TIOCGPTN = 0x80045430
 
 
 def open_pair(ptmx: str) -> tuple[int, int]:
@@ -31,11 +30,6 @@ def open_pair(ptmx: str) -> tuple[int, int]:
         os.close(master_fd)
         raise
     return master_fd, slave_fd
-
-
-def pair_number(master_fd: int) -> int:
-    """N of /dev/pts/N."""
-    return int(struct.unpack("I", fcntl.ioctl(master_fd, _TIOCGPTN, bytes(4)))[0])
 
 
 def make_controlling(slave_fd: int) -> None:

@@ -9,7 +9,7 @@
     layer_blobs   diff_id, digest -> media_type, size, at      compressed (or plain) blobs that hold this layer
     leases        id -> created, expires      (leases.py)
     lease_items   lease, kind, key
-    meta          key -> value                boot id of the last opening, and the like
+    meta          key -> value                of the file itself; empty so far
 
 A change of the schema is a new entry of MIGRATIONS; entries are never edited.  WAL and synchronous=NORMAL: a killed
 process loses nothing, a power cut may lose the last transactions and never the file.  Transactions are short and never
@@ -134,15 +134,6 @@ class Database:
         with self._lock:
             found: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
             return found
-
-    def meta(self, key: str) -> str | None:
-        """A value that belongs to the file itself."""
-        row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
-        return None if row is None else str(row["value"])
-
-    def set_meta(self, key: str, value: str) -> None:
-        """Keep a value that belongs to the file itself."""
-        self.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
     def integrity(self) -> list[str]:
         """What SQLite finds wrong with the file; empty when nothing."""

@@ -27,7 +27,7 @@ FAMILIES = {NFPROTO_INET: "inet", NFPROTO_IPV4: "ip", NFPROTO_IPV6: "ip6", NFPRO
 HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 NF_DROP, NF_ACCEPT = 0, 1
 # linux/netfilter/nf_tables.h
-NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE = 0, 1, 2
+NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE = 0, 2
 NFT_MSG_NEWCHAIN, NFT_MSG_GETCHAIN, NFT_MSG_DELCHAIN = 3, 4, 5
 NFT_MSG_NEWRULE, NFT_MSG_GETRULE, NFT_MSG_DELRULE = 6, 7, 8
 NFT_MSG_NEWSET, NFT_MSG_GETSET, NFT_MSG_DELSET = 9, 10, 11
@@ -334,15 +334,6 @@ def parse_notice(message: Message) -> Notice | None:
         found.text(chain) if chain is not None else "",
         message.port,
     )
-
-
-def list_tables(family: int = NFPROTO_UNSPEC) -> Request:
-    return _request(NFT_MSG_GETTABLE, family, 0, b"", "list tables")
-
-
-def parse_table(message: Message) -> tuple[int, str]:
-    """Return (family, name)."""
-    return message.body[0], Attributes(message.body[_GENERAL.size :]).text(NFTA_TABLE_NAME)
 
 
 def list_chains(family: int = NFPROTO_UNSPEC) -> Request:

@@ -22,7 +22,7 @@ IPInterface = IPv4Interface | IPv6Interface
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_NEWNEIGH = 28
 # linux/if.h, linux/if_link.h
 IFF_UP = 1
 LOOPBACK = 1  # the index of lo in every namespace
@@ -49,8 +49,8 @@ RT_TABLE_MAIN, RT_TABLE_LOCAL = 254, 255
 RTPROT_BOOT, RTPROT_RA = 3, 9
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTN_UNICAST = 1
-NDA_DST, NDA_LLADDR = 1, 2
-NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
+NDA_LLADDR = 2
+NUD_NOARP = 0x40
 NTF_MASTER = 0x04
 
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg
@@ -88,16 +88,6 @@ class Route:
     table: int
     protocol: int
     metric: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """An entry of the neighbour table."""
-
-    index: int
-    address: IPAddress
-    mac: str
-    state: int
 
 
 def mac_bytes(mac: str) -> bytes:
@@ -199,16 +189,8 @@ def set_link(index: int, *parts: bytes, up: bool | None = None) -> Request:
     return Request(RTM_NEWLINK, 0, body, f"change link {index}")
 
 
-def with_master(index: int) -> bytes:
-    return codec.u32(IFLA_MASTER, index)
-
-
 def with_mtu(mtu: int) -> bytes:
     return codec.u32(IFLA_MTU, mtu)
-
-
-def with_mac(mac: str) -> bytes:
-    return codec.attribute(IFLA_ADDRESS, mac_bytes(mac))
 
 
 def with_alias(alias: str) -> bytes:
@@ -348,12 +330,6 @@ def parse_route(message: Message) -> Route | None:
     return Route(family, destination, gateway, found.number(RTA_OIF), table, protocol, found.number(RTA_PRIORITY))
 
 
-def add_neighbour(index: int, address: IPAddress, mac: str) -> Request:
-    header = _NEIGHBOUR.pack(_family(address), index, NUD_PERMANENT, 0, 0)
-    body = header + codec.attribute(NDA_DST, address.packed) + codec.attribute(NDA_LLADDR, mac_bytes(mac))
-    return Request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, f"add neighbour {address}")
-
-
 def learn(port: int, mac: str) -> Request:
     """Tell a bridge behind which of its ports a MAC address is now; the entry goes with the port.
 
@@ -362,18 +338,6 @@ def learn(port: int, mac: str) -> Request:
     header = _NEIGHBOUR.pack(socket.AF_BRIDGE, port, NUD_NOARP, NTF_MASTER, 0)
     body = header + codec.attribute(NDA_LLADDR, mac_bytes(mac))
     return Request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, f"learn {mac} at port {port}")
-
-
-def list_neighbours(family: int) -> Request:
-    return Request(RTM_GETNEIGH, 0, _NEIGHBOUR.pack(family, 0, 0, 0, 0), "list neighbours")
-
-
-def parse_neighbour(message: Message) -> Neighbour | None:
-    _, index, state, _, _ = _NEIGHBOUR.unpack_from(message.body)
-    found = Attributes(message.body[_NEIGHBOUR.size :])
-    if NDA_DST not in found:
-        return None
-    return Neighbour(index, ip_address(found[NDA_DST]), mac_text(found.get(NDA_LLADDR, b"")), state)
 
 
 def find(found: Sequence[Link], name: str) -> Link | None:

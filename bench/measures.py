@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -42,12 +43,12 @@ def list_containers(engine: Engine, rounds: int) -> float:
     return timed(lambda: engine.docker("ps", "-a"), rounds)
 
 
-def idle_memory(engine: Engine, rounds: int) -> float:
-    """MB of all engine processes with 50 idle containers."""
+def idle_memory(engine: Engine, rounds: int, *, containers: int) -> float:
+    """MB of all engine processes with idle containers."""
     del rounds
-    names = [f"idle{n}" for n in range(50)]
-    for name in names:
-        engine.docker("run", "-d", "--name", name, "busybox", "sleep", "100000")
+    names = [f"idle{n}" for n in range(containers)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: engine.docker("run", "-d", "--name", name, "busybox", "sleep", "100000"), names))
     time.sleep(2)
     try:
         return engine.memory()
@@ -56,8 +57,8 @@ def idle_memory(engine: Engine, rounds: int) -> float:
 
 
 def copy_out(engine: Engine, rounds: int) -> float:
-    """``docker cp`` of 256 MB out of a container."""
-    engine.docker("run", "--name", "big", "busybox", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=256")
+    """``docker cp`` of 1 GB out of a container."""
+    engine.docker("run", "--name", "big", "busybox", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=1024")
     target = engine.root / "copied"
     try:
         return timed(lambda: engine.docker("cp", "big:/big", str(target)), 3, 1)
@@ -67,8 +68,8 @@ def copy_out(engine: Engine, rounds: int) -> float:
 
 
 def read_logs(engine: Engine, rounds: int) -> float:
-    """``docker logs`` of 200,000 lines."""
-    engine.docker("run", "--name", "talker", "busybox", "seq", "200000")
+    """``docker logs`` of 1 million lines."""
+    engine.docker("run", "--name", "talker", "busybox", "seq", "1000000")
     try:
         return timed(lambda: engine.docker("logs", "talker"), 3, 1)
     finally:
@@ -80,15 +81,16 @@ MEASURES: list[Measure | Interleaved] = [
         "docker run --rm --net=none busybox true", "ms", lambda engine: runs(engine, "--net=none"), 6, False, None
     ),
     Interleaved("docker run --rm busybox true (bridge)", "ms", runs, 6, False, None),
-    Interleaved("docker exec true", "ms", execs, 3, False, None),
+    Interleaved("docker exec true", "ms", execs, 3.5, False, None),
     Measure("docker build --no-cache, ten RUN echo", "ms", build_ten_steps, 6),
     Measure("docker build, 30 cached steps", "ms", rebuild_cached, 3),
     Measure("docker build, context of 5,000 files", "ms", partial(transfers.context, files=5000), 1),
     Measure("docker ps -a", "ms", list_containers),
-    Measure("docker cp of 256 MB", "ms", copy_out, 1),
-    Measure("docker logs of 200,000 lines", "ms", read_logs, 1),
+    Measure("docker cp of 1 GB", "ms", copy_out, 1),
+    Measure("docker logs of 1,000,000 lines", "ms", read_logs, 1),
     *bursts.MEASURES,
-    Measure("memory (PSS) with 50 idle containers", "MB", idle_memory, 2),
+    Measure("memory (PSS) with 50 idle containers", "MB", partial(idle_memory, containers=50), 2),
+    Measure("memory (PSS) with 100 idle containers", "MB", partial(idle_memory, containers=100), 2),
     *networks.MEASURES,
     *transfers.MEASURES,
 ]

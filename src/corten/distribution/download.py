@@ -14,6 +14,7 @@ import aiohttp
 from corten.distribution.faults import Answer
 from corten.distribution.hosts import Host
 from corten.distribution.model import Content, Credentials, Ingest, Progress, RegistryConfig
+from corten.distribution.telling import Telling
 from corten.distribution.transport import Request, Transport, first_of
 from corten.errors import CortenError, Internal, Invalid, Unavailable
 from corten.spec.descriptor import Descriptor
@@ -21,7 +22,6 @@ from corten.spec.distribution import ByteRange, Endpoint, Kind, Scope
 from corten.spec.reference import DEFAULT_REGISTRY
 
 _PIECE = 1 << 20
-_TELL_EVERY = 0.1
 
 
 class Download:
@@ -45,9 +45,7 @@ class Download:
         self._who = who
         self._blob = blob
         self._content = content
-        self._progress = progress
-        self._label = blob.digest.short
-        self._told = 0.0
+        self._telling = Telling(progress, blob, "Downloading")
 
     async def run(self) -> None:
         """Bring the blob; returns when it is verified and in place."""
@@ -67,7 +65,7 @@ class Download:
                 failures = 1 if ingest.offset > before else failures + 1
                 if failures > self._config.retries.attempts or not _may_pass(error):
                     raise
-                await self._wait(failures)
+                await self._telling.pause(self._config.retries, failures)
             except OSError as error:  # ours, not the connection's: what came is kept, for when there is room
                 raise Internal(f"write {self._blob.digest}: {(error.strerror or str(error)).lower()}") from error
             finally:
@@ -122,7 +120,7 @@ class Download:
                     ingest.truncate()
                     raise Invalid(f"filesystem layer verification failed for digest {self._blob.digest}: too long")
                 await asyncio.shield(asyncio.to_thread(ingest.write, piece))
-                self._tell(ingest.offset)
+                self._telling.amount(ingest.offset)
         if ingest.offset < self._blob.size:
             raise Unavailable(f'Get "{response.url.with_query(None)}": unexpected EOF')
 
@@ -137,24 +135,12 @@ class Download:
             ingest.truncate()
 
     async def _commit(self, ingest: Ingest) -> None:
-        self._progress.update(self._label, "Verifying Checksum")
+        self._telling.say("Verifying Checksum")
         try:
             await asyncio.shield(asyncio.to_thread(ingest.commit, self._blob.digest, self._blob.size))
         except Invalid as error:
             raise Invalid(f"filesystem layer verification failed for digest {self._blob.digest}") from error
-        self._progress.update(self._label, "Download complete")
-
-    async def _wait(self, failures: int) -> None:
-        pause = self._config.retries.pause(failures)
-        if pause >= 1:
-            self._progress.update(self._label, f"Retrying in {round(pause)} second{'s' if round(pause) != 1 else ''}")
-        await asyncio.sleep(pause)
-
-    def _tell(self, offset: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._told >= _TELL_EVERY or offset == self._blob.size:
-            self._told = now
-            self._progress.update(self._label, "Downloading", offset, self._blob.size)
+        self._telling.say("Download complete")
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -17,13 +17,13 @@ import aiohttp
 from corten.distribution.faults import Answer
 from corten.distribution.hosts import Host
 from corten.distribution.model import Content, Credentials, Progress, RegistryConfig
+from corten.distribution.telling import Telling
 from corten.distribution.transport import Request, Transport
 from corten.errors import CortenError, Invalid, NotFound, Unavailable
 from corten.spec.descriptor import Descriptor
 from corten.spec.distribution import ByteRange, Endpoint, Kind, Scope
 
 _PIECE = 1 << 20
-_TELL_EVERY = 0.1
 _WHOLE_MAX = 1 << 20  # smaller blobs go in one request
 
 
@@ -57,13 +57,11 @@ class Upload:
         self._who = who
         self._blob = blob
         self._content = content
-        self._progress = progress
+        self._telling = Telling(progress, blob, "Pushing")
         self._mount_from = mount_from
-        self._label = blob.digest.short
         self._location = ""
         self._has_begun = False
         self._chunk_least = 0
-        self._told = 0.0
         self._offset = 0
 
     async def run(self) -> Outcome:
@@ -72,13 +70,13 @@ class Upload:
         while True:
             try:
                 outcome, words = await self._attempt()
-                self._progress.update(self._label, words)
+                self._telling.say(words)
                 return outcome
             except (Unavailable, Answer) as error:
                 failures += 1
                 if failures > self._config.retries.attempts or not _may_pass(error):
                     raise
-            await self._wait(failures)
+            await self._telling.pause(self._config.retries, failures)
             await self._find_place()
             if self._offset > furthest:
                 furthest, failures = self._offset, 0
@@ -154,7 +152,7 @@ class Upload:
             told = response.headers.get("Docker-Content-Digest")
         if told and told != str(self._blob.digest):
             raise Invalid(f"the registry stored {told} in place of {self._blob.digest}")
-        self._tell(self._blob.size)
+        self._telling.amount(self._blob.size)
 
     async def _find_place(self) -> None:
         """Ask how far the upload is, to go on there; where the registry has forgotten it, forget it too."""
@@ -179,7 +177,7 @@ class Upload:
             while left and (data := await asyncio.to_thread(file.read, min(_PIECE, left))):
                 left -= len(data)
                 yield data
-                self._tell(first + size - left)
+                self._telling.amount(first + size - left)
 
     def _ask(
         self,
@@ -206,19 +204,7 @@ class Upload:
             raise Invalid("the registry names no location for the upload")
         self._location = urljoin(str(response.url), location)
         least = response.headers.get("OCI-Chunk-Min-Length", "")
-        self._chunk_least = int(least) if least.isdigit() else self._chunk_least
-
-    async def _wait(self, failures: int) -> None:
-        pause = self._config.retries.pause(failures)
-        if pause >= 1:
-            self._progress.update(self._label, f"Retrying in {round(pause)} second{'s' if round(pause) != 1 else ''}")
-        await asyncio.sleep(pause)
-
-    def _tell(self, offset: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._told >= _TELL_EVERY or offset == self._blob.size:
-            self._told = now
-            self._progress.update(self._label, "Pushing", offset, self._blob.size)
+        self._chunk_least = int(least) if least.isdecimal() and len(least) < 19 else self._chunk_least
 
     def _uploads(self) -> str:
         return str(Endpoint(Kind.UPLOADS, self._repository))

@@ -59,7 +59,7 @@ class Strict:
                 assert request.method == "POST"
                 session = f"s{len(self.uploads)}"
                 self.uploads[session] = bytearray()
-                least = {"OCI-Chunk-Min-Length": str(self.ways.get("chunk_least", 0))}
+                least = {"OCI-Chunk-Min-Length": str(self.ways.get("chunk_told", self.ways.get("chunk_least", 0)))}
                 return self.place(request, session, 202, least)
             case "session/":
                 return await self.session(request, found[3])
@@ -203,6 +203,16 @@ async def test_chunks_must_have_the_least_length_that_the_registry_tells(tmp_pat
     async with meeting(strict, 100_000) as (distribution, reference):
         await push(distribution, reference, tmp_path, LARGE)
     assert len(strict.chunks) > 1 and all(size >= 700_000 for size in strict.chunks[:-1])
+
+
+@scenario
+async def test_a_least_length_that_is_no_number_is_none(tmp_path: Path) -> None:
+    """Nor is one that no number has, in digits that are not 0 to 9, or in thousands of them."""
+    for told in ("x", "\u00b2", "9" * 5000):
+        strict = Strict(chunk_told=told)
+        async with meeting(strict, 400_000) as (distribution, reference):
+            await push(distribution, reference, tmp_path, LARGE)
+        assert max(strict.chunks) <= 400_000
 
 
 @scenario

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from corten.api import patterns
+from corten.api.ages import human
 from corten.api.filters import Filters
 from corten.engine.containers import links, networking, view
 from corten.engine.containers.ground import Ground
@@ -240,44 +241,17 @@ def status_text(record: Container, now: float) -> str:
         case Status.CREATED:
             return "Created"
         case Status.RESTARTING:
-            return f"Restarting ({state.exit_code}) {_ago(now - (state.finished_at or now))} ago"
+            return f"Restarting ({state.exit_code}) {human(now - (state.finished_at or now))} ago"
         case Status.REMOVING:
             return "Removal In Progress"
         case Status.DEAD:
             return "Dead"
         case Status.EXITED:
-            return f"Exited ({state.exit_code}) {_ago(now - (state.finished_at or record.created))} ago"
-    text = f"Up {_ago(now - (state.started_at or now))}"
+            return f"Exited ({state.exit_code}) {human(now - (state.finished_at or record.created))} ago"
+    text = f"Up {human(now - (state.started_at or now))}"
     if state.status is Status.PAUSED:
         return f"{text} (Paused)"
     if state.health is not None:
         words = "health: starting" if state.health.status == "starting" else state.health.status
         return f"{text} ({words})"
     return text
-
-
-def _ago(seconds: float) -> str:
-    """docker: go-units' HumanDuration."""
-    whole = int(seconds)
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
-    if whole < 60:
-        return f"{whole} seconds"
-    if whole < 120:
-        return "About a minute"
-    if whole < 3600:
-        return f"{whole // 60} minutes"
-    hours = int(seconds / 3600 + 0.5)
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    if hours < 24 * 7 * 2:
-        return f"{hours // 24} days"
-    if hours < 24 * 30 * 2:
-        return f"{hours // 24 // 7} weeks"
-    if hours < 24 * 365 * 2:
-        return f"{hours // 24 // 30} months"
-    return f"{hours // 24 // 365} years"

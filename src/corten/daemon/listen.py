@@ -88,7 +88,7 @@ def _refuse_if_answered(path: Path) -> None:
 
 
 def _group_id(group: str) -> int:
-    if group.isdigit():
+    if group.isdecimal():
         return int(group)
     for name in (group,) if group else _GROUPS:
         try:

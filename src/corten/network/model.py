@@ -213,7 +213,7 @@ def parse_flag(option: str, text: str) -> bool:
 
 
 def parse_mtu(text: str) -> int:
-    if not text.isdigit() or not 68 <= int(text) <= 65535:
+    if not text.isdecimal() or not 68 <= int(text) <= 65535:
         raise Invalid(f"failed to parse {OPTION_MTU} value: {text!r} (want 68 to 65535)")
     return int(text)
 

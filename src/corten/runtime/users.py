@@ -49,7 +49,7 @@ def parse_passwd(text: str) -> list[PasswdEntry]:
     entries = []
     for line in text.splitlines():
         fields = line.strip().split(":")
-        if len(fields) >= 4 and not line.startswith("#") and fields[2].isdigit() and fields[3].isdigit():
+        if len(fields) >= 4 and not line.startswith("#") and fields[2].isdecimal() and fields[3].isdecimal():
             home = fields[5] if len(fields) > 5 else ""
             entries.append(PasswdEntry(fields[0], int(fields[2]), int(fields[3]), home))
     return entries
@@ -60,7 +60,7 @@ def parse_group(text: str) -> list[GroupEntry]:
     entries = []
     for line in text.splitlines():
         fields = line.strip().split(":")
-        if len(fields) >= 3 and not line.startswith("#") and fields[2].isdigit():
+        if len(fields) >= 3 and not line.startswith("#") and fields[2].isdecimal():
             members = fields[3].split(",") if len(fields) > 3 else []
             entries.append(GroupEntry(fields[0], int(fields[2]), tuple(name for name in members if name)))
     return entries
@@ -121,7 +121,7 @@ def _group_id(group: int | str, groups: list[GroupEntry]) -> int:
 
 def _number(text: str) -> int | None:
     digits = text.removeprefix("-")
-    if not digits.isascii() or not digits.isdigit():
+    if not digits.isascii() or not digits.isdecimal():
         return None
     if digits != text or int(text) > _MAX_ID:
         raise Invalid(f"uids and gids must be in range 0-{_MAX_ID}")

@@ -158,4 +158,4 @@ def _rank(offered: Platform, wanted: Platform) -> int | None:
 def _level(platform: Platform) -> int:
     digits = platform.variant.removeprefix("v").partition(".")[0]
     base = {"amd64": 1, "arm64": 8, "arm": 7}.get(platform.architecture, 0)
-    return int(digits) if digits.isdigit() else base
+    return int(digits) if digits.isdecimal() else base

@@ -143,7 +143,7 @@ def test_signals(text: str, number: int) -> None:
     assert signals.number(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "0", "99", "NOPE", "RTMIN+99"])
+@pytest.mark.parametrize("text", ["", "0", "99", "NOPE", "RTMIN+99", "\u00b2"])
 def test_no_signals(text: str) -> None:
     with pytest.raises(Invalid, match="invalid signal"):
         signals.number(text)

@@ -56,6 +56,11 @@ def test_numbers_and_further_groups() -> None:
         resolve(User(groups=("nope",)), PASSWD, GROUP)
 
 
+def test_digits_that_are_no_numbers() -> None:
+    assert parse_passwd("a:x:\u00b2:1::/:\nb:x:1:1::/b:") == parse_passwd("b:x:1:1::/b:")
+    assert parse_group("a:x:\u00b2:") == []
+
+
 @given(st.text())
 def test_any_file_can_be_read(text: str) -> None:
     parse_passwd(text)

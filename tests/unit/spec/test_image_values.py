@@ -88,6 +88,7 @@ def test_best_platform() -> None:
     offered = [None, *map(Platform.parse, ("linux/386", "linux/arm/v6", "linux/arm/v7", "linux/amd64", "linux/arm64"))]
     assert best(offered, Platform.parse("linux/amd64")) == 4
     assert best(offered, Platform.parse("linux/arm/v7")) == 3
+    assert best([Platform("linux", "arm", "v\u00b2")], Platform.parse("linux/arm/v7")) is None
     assert best(offered[:3], Platform.parse("linux/arm/v7")) == 2
     assert best(offered[:2], Platform.parse("linux/amd64")) == 1
     assert best(offered[:2], Platform.parse("linux/arm64")) is None

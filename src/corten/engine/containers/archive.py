@@ -183,7 +183,7 @@ def _owner(root: Root, live: Live) -> tuple[int, int] | None:
     name, _, group = str(live.record.config["User"]).partition(":")
     uid, gid = _passwd(root, name)
     if group:
-        gid = int(group) if group.isdigit() else _group(root, group)
+        gid = int(group) if group.isdecimal() else _group(root, group)
     return uid, gid
 
 
@@ -193,7 +193,7 @@ def _passwd(root: Root, name: str) -> tuple[int, int]:
             words = line.split(":")
             if len(words) >= 4 and name in (words[0], words[2]):
                 return int(words[2]), int(words[3])
-    if name.isdigit():
+    if name.isdecimal():
         return int(name), 0
     raise Invalid(f"unable to find user {name}: no matching entries in passwd file")
 

@@ -72,7 +72,7 @@ def _check(filters: Filters) -> None:
         if value not in ("starting", "healthy", "unhealthy", "none"):
             raise Invalid(f"invalid filter 'health={value}': must be one of starting, healthy, unhealthy, none")
     for value in filters.get("exited"):
-        if not value.lstrip("-").isdigit():
+        if not value.lstrip("-").isdecimal():
             raise Invalid(f"invalid filter 'exited={value}'")
     if "is-task" in filters and filters.flag("is-task", False) is None:
         raise Invalid("invalid filter 'is-task'")
@@ -167,7 +167,7 @@ def _ports(values: Iterable[str]) -> set[str]:
     for value in values:
         numbers, _, protocol = value.partition("/")
         first, _, last = numbers.partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+        if not first.isdecimal() or not (last or first).isdecimal():
             raise Invalid(f"invalid filter 'publish={value}'")
         found |= {f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)}
     return found

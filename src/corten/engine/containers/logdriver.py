@@ -85,7 +85,7 @@ def size(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise Invalid(f"max-file cannot be less than 1: {text!r}")
     return int(text)
 
@@ -180,7 +180,7 @@ def _syslog(options: Mapping[str, str], *, must_exist: bool) -> dict[str, Any]:
     if any(name in options for name in _TLS):
         raise NotImplementedYet("syslog over TLS is not supported: use a local relay and tcp:// or udp://")
     facility = options.get("syslog-facility", "daemon")
-    if facility not in _FACILITIES and not (facility.isdigit() and int(facility) < len(_FACILITIES)):
+    if facility not in _FACILITIES and not (facility.isdecimal() and int(facility) < len(_FACILITIES)):
         raise Invalid(f"invalid syslog facility: {facility}")
     style = options.get("syslog-format", "")
     if style not in _FORMATS:
@@ -213,7 +213,7 @@ def _syslog(options: Mapping[str, str], *, must_exist: bool) -> dict[str, Any]:
 
 
 def _receiver(scheme: str, address: str, port: int, facility: str, style: str) -> dict[str, Any]:
-    number = int(facility) if facility.isdigit() else _FACILITIES.index(facility)
+    number = int(facility) if facility.isdecimal() else _FACILITIES.index(facility)
     return {
         "kind": "syslog", "scheme": scheme, "address": address, "port": port, "facility": number, "format": style,
     }  # fmt: skip

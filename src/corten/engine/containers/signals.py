@@ -12,7 +12,7 @@ _RTMIN, _RTMAX = 34, 64
 def number(text: str) -> int:
     """``TERM``, ``SIGTERM``, ``15``, ``RTMIN+3`` as a number; raises Invalid in dockerd's words."""
     value = text.strip().upper()
-    if value.isdigit():
+    if value.isdecimal():
         if 0 < int(value) <= _RTMAX:
             return int(value)
         raise Invalid(f"invalid signal: {text}")

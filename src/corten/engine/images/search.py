@@ -84,7 +84,7 @@ class _Wanted:
         self._automated = filters.flag("is-automated", False) if "is-automated" in filters else None
         self._stars = 0
         for text in filters.get("stars"):
-            if not text.isdigit():
+            if not text.isdecimal():
                 raise Invalid(f"invalid filter 'stars={text}'")
             self._stars = max(self._stars, int(text))
 

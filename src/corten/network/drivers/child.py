@@ -76,7 +76,7 @@ class ChildDriver:
         if apply.find_link(netlink, name) is not None:
             return
         parent, dot, vlan = name.rpartition(".")
-        above = apply.find_link(netlink, parent) if dot and vlan.isdigit() and 0 < int(vlan) < 4095 else None
+        above = apply.find_link(netlink, parent) if dot and vlan.isdecimal() and 0 < int(vlan) < 4095 else None
         if network.options.get("parent") and above is None:
             raise Invalid(f"invalid parent interface {name}: no such link on the host")
         request = route.create_vlan(name, above.index, int(vlan)) if above else route.create_dummy(name)

@@ -88,7 +88,7 @@ async def container_logs(request: web.Request) -> web.StreamResponse:
         since=_moment(query.get("since")),
         until=_moment(query.get("until")),
         # docker: what is no number means all.
-        tail=int(tail) if tail.isdigit() else None,
+        tail=int(tail) if tail.isdecimal() else None,
         timestamps=flag(request, "timestamps"),
         details=flag(request, "details"),
     )

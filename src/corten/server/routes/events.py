@@ -15,7 +15,7 @@ def _nanoseconds(text: str | None) -> int | None:
     if not text:
         return None
     whole, dot, fraction = text.partition(".")
-    if whole.isdigit() and (not dot or fraction.isdigit()):
+    if whole.isdecimal() and (not dot or fraction.isdecimal()):
         # Exact: a float has no room for today's nanoseconds.
         return int(whole) * 10**9 + int((fraction + "0" * 9)[:9])
     return int(moment(text) * 1e9)

@@ -98,25 +98,22 @@ def _resolve_name(text: str, passwd: list[PasswdEntry], groups: list[GroupEntry]
 
 
 def _explicit_group(text: str, groups: list[GroupEntry]) -> int:
-    entry = next((each for each in groups if each.name == text), None)
-    if entry:
-        return entry.gid
-    number = _number(text)
+    number = _group_number(text, groups)
     if number is None:
         raise Invalid(f"unable to find group {text}: no matching entries in group file")
     return number
 
 
 def _group_id(group: int | str, groups: list[GroupEntry]) -> int:
-    if isinstance(group, int):
-        return group
-    entry = next((each for each in groups if each.name == group), None)
-    if entry:
-        return entry.gid
-    number = _number(group)
+    number = group if isinstance(group, int) else _group_number(group, groups)
     if number is None:
         raise Invalid(f"Unable to find group {group}: no matching entries in group file")
     return number
+
+
+def _group_number(name: str, groups: list[GroupEntry]) -> int | None:
+    entry = next((each for each in groups if each.name == name), None)
+    return entry.gid if entry else _number(name)
 
 
 def _number(text: str) -> int | None:

@@ -139,27 +139,12 @@ async def read(
     until_ns: int | None = None,
     follow: bool = False,
     stopped: Callable[[], bool] | None = None,
-) -> AsyncIterator[LogLine]:
+) -> AsyncIterator[list[LogLine]]:
     """Entries, oldest first.  With ``follow`` it goes on until ``stopped`` says so and everything is read.
 
-    ``tail`` counts lines before ``since_ns`` and ``until_ns`` are looked at, as Docker does.
+    Many at a time: with a million lines it is the waiting between them that costs.  ``tail`` counts lines before
+    ``since_ns`` and ``until_ns`` are looked at, as Docker does.
     """
-    batches = read_batches(log_path, tail=tail, since_ns=since_ns, until_ns=until_ns, follow=follow, stopped=stopped)
-    async for batch in batches:
-        for entry in batch:
-            yield entry
-
-
-async def read_batches(
-    log_path: Path,
-    *,
-    tail: int | None = None,
-    since_ns: int | None = None,
-    until_ns: int | None = None,
-    follow: bool = False,
-    stopped: Callable[[], bool] | None = None,
-) -> AsyncIterator[list[LogLine]]:
-    """The same, many entries at a time: with a million lines it is the waiting between them that costs."""
     reader = _Reader(log_path)
     wake_fd = -1
     if follow and log_path.parent.is_dir():

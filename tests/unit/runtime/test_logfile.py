@@ -46,7 +46,7 @@ def test_any_text_in_any_pieces_comes_back(tmp_path_factory: object, texts: list
     log.close()
 
     async def read() -> bytes:
-        return b"".join([line.data async for line in logs.read(path)])
+        return b"".join([line.data async for batch in logs.read(path) for line in batch])
 
     assert asyncio.run(read()) == data
     os.unlink(path)
@@ -68,7 +68,7 @@ def test_rotation_and_compression(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["log", "log.1.gz", "log.2.gz"]
 
     async def read(tail: int | None) -> list[bytes]:
-        return [line.data async for line in logs.read(path, tail=tail)]
+        return [line.data async for batch in logs.read(path, tail=tail) for line in batch]
 
     kept = asyncio.run(read(None))
     assert kept == [b"line %d\n" % number for number in range(100 - len(kept), 100)]
@@ -113,7 +113,9 @@ def test_following_through_rotation(tmp_path: Path) -> None:
         log = LogFile(str(path), max_size=2000, max_file=4)
 
         async def follow() -> None:
-            seen.extend([line.data async for line in logs.read(path, follow=True, stopped=lambda: ended)])
+            seen.extend(
+                [line.data async for batch in logs.read(path, follow=True, stopped=lambda: ended) for line in batch]
+            )
 
         reader = asyncio.create_task(follow())
         sent = [b"line %d\n" % number for number in range(300)]

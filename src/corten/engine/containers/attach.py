@@ -121,7 +121,7 @@ async def read(ground: Ground, live: Live, query: LogQuery) -> AsyncIterator[byt
     """The log as it goes on the wire: framed, or raw for a terminal."""
     record = live.record
     check_logs(record, query)
-    batches = logs.read_batches(
+    batches = logs.read(
         bundle.log_path(ground.bundle(record.id), record),
         tail=query.tail,
         since_ns=_nanoseconds(query.since),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from corten.errors import CortenError
+from corten.errors import CortenError, NotFound
 
 if TYPE_CHECKING:
     from corten.cli.connect import Connection
@@ -57,15 +57,18 @@ class Call:
         """The exit of a command line that makes no sense."""
         return Exit(1, f"{message}\n\nRun '{PROGRAM} {self.path} --help' for more information")
 
-    def for_each(self, action: Callable[[str], object], *, show: bool = True) -> int:
-        """Do it for each argument, print each that succeeded, report those that failed; the exit status."""
+    def for_each(self, action: Callable[[str], object], *, show: bool = True, forgives: bool = False) -> int:
+        """Do it for each argument, print each that succeeded, report those that failed; the exit status.
+
+        One that ``forgives`` (docker: with --force) is no failure for what is not there, though that is told.
+        """
         failed = False
         for argument in self.arguments:
             try:
                 action(argument)
             except CortenError as error:
                 print(error, file=sys.stderr)
-                failed = True
+                failed = failed or not (forgives and isinstance(error, NotFound))
             else:
                 if show:
                     print(argument, flush=True)

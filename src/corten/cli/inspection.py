@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from corten.cli.command import Call
+from corten.cli.output import values
 from corten.errors import CortenError
 
 
 def show(call: Call, fetch: Callable[[str], Any]) -> int:
     """Inspect each argument; the exit status."""
     form = call.options.text("format")
-    render = _renderer(form)
+    render = values.renderer(form) if form else None
     found: list[Any] = []
     problems: list[str] = []
     for name in call.arguments:
@@ -33,29 +34,12 @@ def show(call: Call, fetch: Callable[[str], Any]) -> int:
             try:
                 lines.append(render(value))
             except CortenError as error:
-                problems.append(f"template parsing error: {error}")
+                problems.append(str(error))
         print("\n".join(lines))
     sys.stdout.flush()
     if problems:
         print("\n".join(problems), file=sys.stderr)
     return 1 if problems else 0
-
-
-def _renderer(form: str) -> Callable[[Any], str] | None:
-    if not form:
-        return None
-    if form == "json":
-        from corten.cli.output.template.functions import to_json
-
-        return to_json
-    from corten.cli.output.template import Template, TemplateError
-
-    try:
-        template = Template(form, strict='map has no entry for key "{name}"')
-    except TemplateError as error:
-        error.message = f"template parsing error: {error.message}"
-        raise
-    return template.render
 
 
 FLAGS = """

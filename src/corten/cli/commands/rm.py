@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 from corten.cli.command import Call, Command
 from corten.client import paths
-from corten.errors import CortenError, Invalid, NotFound
+from corten.errors import Invalid
 
 
 def run(call: Call) -> int:
     """Remove each."""
-    failed = False
-    for name in call.arguments:
-        try:
-            _remove(call, name)
-        except CortenError as error:
-            print(error, file=sys.stderr)
-            # docker: with --force, what is not there is told but is no failure
-            failed = failed or not (isinstance(error, NotFound) and call.options.on("force"))
-        else:
-            print(name, flush=True)
-    return 1 if failed else 0
+    return call.for_each(lambda name: _remove(call, name), forgives=call.options.on("force"))
 
 
 def _remove(call: Call, name: str) -> None:

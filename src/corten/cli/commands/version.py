@@ -9,7 +9,7 @@ from typing import Any
 
 from corten import __version__
 from corten.cli.command import Call, Command, Exit
-from corten.cli.output import ages
+from corten.cli.output import ages, values
 from corten.client.session import API_VERSION
 from corten.errors import CortenError
 
@@ -37,25 +37,12 @@ def run(call: Call) -> None:
     }
     form = call.options.text("format")
     if form:
-        print(_formatted(form, {"Client": client, "Server": server}))
+        print(values.renderer(form)({"Client": client, "Server": server}))
     else:
         print("\n".join(_client_lines(client) + (_server_lines(server) if server else [])))
     if problem is not None:
         sys.stdout.flush()
         raise Exit(1, str(problem))
-
-
-def _formatted(form: str, value: dict[str, Any]) -> str:
-    from corten.cli.output.template import Template, TemplateError
-    from corten.cli.output.template.functions import to_json
-
-    if form == "json":
-        return to_json(value)
-    try:
-        return Template(form, strict='map has no entry for key "{name}"').render(value)
-    except TemplateError as error:
-        error.message = f"template parsing error: {error.message}"
-        raise
 
 
 def _client_lines(client: dict[str, Any]) -> list[str]:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 from corten.cli import platforms
 from corten.cli.command import Call, Command
 from corten.client import paths
-from corten.errors import CortenError, NotFound
 
 
 def run(call: Call) -> int:
     """Remove each."""
-    failed = False
-    for name in call.arguments:
-        try:
-            _remove(call, name)
-        except CortenError as error:
-            print(error, file=sys.stderr)
-            failed = failed or not (isinstance(error, NotFound) and call.options.on("force"))
-    return 1 if failed else 0
+    return call.for_each(lambda name: _remove(call, name), show=False, forgives=call.options.on("force"))
 
 
 def _remove(call: Call, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from corten import __version__
 from corten.cli.command import Call, Command, Exit
-from corten.cli.output import sizes
+from corten.cli.output import sizes, values
 from corten.errors import CortenError
 
 
@@ -22,7 +22,7 @@ def run(call: Call) -> None:
     client = {"Version": __version__, "Context": call.connection.context(), "Debug": False}
     form = call.options.text("format")
     if form:
-        print(_formatted(form, {**info, "ClientInfo": client}))
+        print(values.renderer(form)({**info, "ClientInfo": client}))
     else:
         lines = [
             "Client:",
@@ -38,19 +38,6 @@ def run(call: Call) -> None:
         raise Exit(1, str(problem))
     for warning in info.get("Warnings") or ():
         print(warning, file=sys.stderr)
-
-
-def _formatted(form: str, value: dict[str, Any]) -> str:
-    from corten.cli.output.template import Template, TemplateError
-    from corten.cli.output.template.functions import to_json
-
-    if form == "json":
-        return to_json(value)
-    try:
-        return Template(form, strict='map has no entry for key "{name}"').render(value)
-    except TemplateError as error:
-        error.message = f"template parsing error: {error.message}"
-        raise
 
 
 def server_lines(info: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ All of it by helpers: a runtime takes tens of milliseconds and may hang, and the
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -129,6 +130,7 @@ class Guest:
         pid, pidfd = process.clone3(0)
         if pid == 0:
             try:
+                gc.disable()  # what was the shim's and is closed here must not be closed once more
                 ours.close()
                 main(theirs)
             finally:

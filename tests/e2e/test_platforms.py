@@ -102,6 +102,9 @@ def test_one_platform_is_removed_and_then_all(daemon: Daemon, name: str) -> None
     image = f"{name}:all"
     for platform in (HERE, THERE, THIRD):
         daemon.docker("pull", "-q", "--platform", platform, image)
+    several = ("image", "rm", "--platform", HERE, "--platform", "linux/riscv64", image)
+    assert "does not match the specified platform" in daemon.corten(*several, check=False).stderr
+    assert available(daemon, image) == {HERE: True, THERE: True, THIRD: True}
     daemon.docker("image", "rm", "--platform", HERE, image)
     assert available(daemon, image) == {HERE: False, THERE: True, THIRD: True}
     assert architecture(daemon, image) in ("arm64", "s390x")

@@ -116,6 +116,8 @@ class ImageService:
         self, name: str, *, force: bool = False, prune: bool = True, platforms: Sequence[Platform] = ()
     ) -> Sequence[dict[str, str]]:
         """Take a name away, and the image with its last; or only some platforms' images.  What went, in order."""
+        for platform in platforms:
+            self.find(name, platform)  # raises NotFound before any goes
         gone: list[dict[str, str]] = []
         for platform in platforms:
             gone += self._remove_one(self.find(name, platform), name, force=force, prune=prune)

@@ -59,6 +59,12 @@ class Applied:
     links: tuple[tuple[str, str], ...] = ()  # hard links (name, target) to what the tar does not hold
     root: bool = False  # does the tar say what the root directory itself is like?
     recipe: bool = False  # was the recipe kept?
+    indexed: bool = False  # is it a tar with an index (index.py), and no directory?
+
+    @property
+    def needs_lowers(self) -> bool:
+        """Does it lack what only the layers below it can tell (settle.py, index.py)?"""
+        return bool(self.implied or self.links or (self.indexed and not self.root))
 
     def to_json(self) -> dict[str, Any]:
         """For the pipe from a worker."""
@@ -73,6 +79,7 @@ class Applied:
             "links": [list(pair) for pair in self.links],
             "root": self.root,
             "recipe": self.recipe,
+            "indexed": self.indexed,
         }
 
     @classmethod
@@ -89,6 +96,7 @@ class Applied:
             links=tuple((name, target) for name, target in body["links"]),
             root=body["root"],
             recipe=body["recipe"],
+            indexed=body["indexed"],
         )
 
 
@@ -193,7 +201,7 @@ class _Applier:
             if entry.kind != header.DIRECTORY:
                 raise Invalid("invalid tar entry: the root must be a directory")
             self._attributes(self._tree.fd, entry)
-            self._times[""] = _clamp(entry.mtime_ns)
+            self._times[""] = clamp(entry.mtime_ns)
             self.root = True
             return
         above, _, name = path.rpartition("/")
@@ -237,7 +245,7 @@ class _Applier:
                 if self._recipe is not None and entry.sparse is None:
                     self._recipe.file(f"{above}/{name}" if above else name, entry.size)
             self._attributes(fd, entry)
-            mtime_ns = _clamp(entry.mtime_ns)
+            mtime_ns = clamp(entry.mtime_ns)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
         finally:
             os.close(fd)
@@ -261,7 +269,7 @@ class _Applier:
         self._attributes(fd, entry)
         if opaque:
             os.setxattr(fd, OPAQUE, b"y")
-        self._times[path] = _clamp(entry.mtime_ns)
+        self._times[path] = clamp(entry.mtime_ns)
 
     def _link(self, above: str, name: str, path: str, target: str) -> None:
         source_above, _, last = target.rpartition("/")
@@ -362,7 +370,7 @@ class _Applier:
         """Owner and time of what cannot be opened."""
         if self._owners and (entry.uid or entry.gid or self._inherits):
             os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-        mtime_ns = _clamp(entry.mtime_ns)
+        mtime_ns = clamp(entry.mtime_ns)
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
 
 
@@ -372,5 +380,6 @@ def _node(parent: int, name: str, entry: Entry) -> None:
     os.mknod(name, kind | entry.mode, device, dir_fd=parent)
 
 
-def _clamp(mtime_ns: int) -> int:
+def clamp(mtime_ns: int) -> int:
+    """A time that every file system can keep."""
     return min(max(mtime_ns, 0), _FAR_FUTURE_NS)

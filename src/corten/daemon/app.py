@@ -111,6 +111,7 @@ def open_store(stack: contextlib.AsyncExitStack, config: Config) -> Store:
     database = Database.open(layout.database)
     stack.callback(database.close)
     snapshots = open_driver(config.storage_driver, database, layout)
+    stack.callback(snapshots.close)
     content = Content(layout.content)
     content.make()
     repair(layout, content, snapshots)

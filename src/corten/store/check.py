@@ -16,9 +16,9 @@ from corten.spec.image import ImageConfig, chain_ids
 from corten.store.content import Content
 from corten.store.db import Database
 from corten.store.images import Images
-from corten.store.layers.printing import Source
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Snapshots
+from corten.store.sources import snapshot_source
 from corten.store.workers import Workers
 
 
@@ -133,13 +133,11 @@ class Checker:
                 continue
 
     async def _layer(self, chain: Digest, diff_id: Digest) -> Fault | None:
-        recipe = self._layout.recipes / diff_id.hex
         try:
-            tree = self._snapshots.upper(str(chain))
+            source = snapshot_source(self._layout, self._snapshots, diff_id, chain)
         except NotFound:
             return None  # told by _all_images(), or removed meanwhile
-        source = Source(recipe=recipe if recipe.exists() else None, tree=tree)
-        if source.recipe is None and self._images.layer_blob(diff_id) is not None:
+        if source.tar is None and source.recipe is None and self._images.layer_blob(diff_id) is not None:
             return None  # its blob holds the exact bytes, and was checked
         try:
             await self._workers.print_layer(source, Path("/dev/null"), expected=diff_id)

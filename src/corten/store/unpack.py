@@ -78,10 +78,16 @@ class Unpacker:
     async def apply(
         self, blob: Extent | Path, staged: Staged, diff_id: Digest | None, *, lowest: bool, progress: Progress | None
     ) -> Applied:
-        """Unpack a blob into a staged directory, and keep the recipe of its tar."""
+        """Unpack a blob into a staged directory, and keep the recipe of its tar, or keep and index the tar itself."""
         whiteouts = Whiteouts.DROP if lowest else Whiteouts.KEEP if self.snapshots.layered else Whiteouts.DELETE
         recipe = self.recipes / f".staged-{self.snapshots.name}-{staged.id}"
         extent = as_extent(blob)
+        if self.snapshots.keeps_tars:
+            indexed = await self.workers.index(
+                extent, staged.path.parent, lowest=lowest, expected=diff_id, limit=self.limit, progress=progress
+            )
+            if indexed is not None:
+                return indexed
         applied = await self.workers.apply(
             Path(extent.path),
             staged.path,
@@ -100,7 +106,7 @@ class Unpacker:
 
     def land(self, staged: Staged, applied: Applied, chain: Digest, parent: Digest | None) -> None:
         """Make a staged layer a committed snapshot."""
-        if parent is not None and not applied.root:
+        if parent is not None and not applied.root and not applied.indexed:
             # The tar says nothing of the root itself: it stays as it is below.
             below = self.snapshots.upper(str(parent))
             copy_attributes(str(below), str(staged.path), below.stat(), xattrs=False)
@@ -216,7 +222,7 @@ class Unpacking:
                 )
             if self._snapshots.layered:
                 lowers = []
-                if parent is not None and (layer.applied.implied or layer.applied.links):
+                if parent is not None and layer.applied.needs_lowers:
                     lowers = [self._snapshots.upper(str(parent)), *self._snapshots.lowers(str(parent))]
                 await self._unpacker.workers.settle(layer.staged.path, lowers, layer.applied)
             elif layer.applied.links:

@@ -29,6 +29,8 @@ from corten.store.archives.write import Member, write_archive
 from corten.store.content import hash_file
 from corten.store.layers.apply import Whiteouts, apply
 from corten.store.layers.changes import changes
+from corten.store.layers.index import dress, index_layer
+from corten.store.layers.index_tree import Unindexable
 from corten.store.layers.pack import pack
 from corten.store.layers.printing import Source, measure_source, print_layer
 from corten.store.layers.settle import settle
@@ -57,6 +59,26 @@ def _apply(job: dict[str, Any], report: Report) -> dict[str, Any]:
     if job["lowers"] is not None and (applied.implied or applied.links):
         settle(Path(job["target"]), [Path(path) for path in job["lowers"]], applied.implied, applied.links)
     return applied.to_json()
+
+
+def _index(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    try:
+        applied = index_layer(
+            Extent(job["source"], job["offset"], job["size"]),
+            Path(job["directory"]),
+            lowest=job["lowest"],
+            expected=Digest.parse(job["expected"]) if job["expected"] else None,
+            limit=job["limit"],
+            progress=report,
+        )
+    except Unindexable:
+        return {"applied": None}
+    return {"applied": applied.to_json()}
+
+
+def _dress(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    dress(Path(job["directory"]), [Path(path) for path in job["lowers"]], job["implied"], root=job["root"])
+    return {}
 
 
 def _settle(job: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -117,6 +139,8 @@ def _archive(job: dict[str, Any], report: Report) -> dict[str, Any]:
 
 JOBS: dict[str, Callable[[dict[str, Any], Report], dict[str, Any]]] = {
     "apply": _apply,
+    "index": _index,
+    "dress": _dress,
     "settle": _settle,
     "pack": _pack,
     "print": _print,

@@ -29,6 +29,7 @@ from corten.store.layers.apply import DEFAULT_LIMIT, Applied, Whiteouts
 from corten.store.layers.changes import Change
 from corten.store.layers.pack import Packed, pack
 from corten.store.layers.printing import Printed, Source
+from corten.store.layers.stream import Extent
 from corten.store.snapshots.base import Usage
 from corten.store.worker import LENGTH
 
@@ -94,11 +95,30 @@ class Workers:
         return Applied.from_json(body)
 
     async def settle(self, tree: Path, lowers: Sequence[Path], applied: Applied) -> None:
-        """layers/settle.py: what an unpacked layer needs of those below it."""
-        if applied.implied or applied.links:
+        """layers/settle.py, or index.py: what a layer needs of those below it."""
+        if applied.indexed and lowers and applied.needs_lowers:
+            looks = {"implied": list(applied.implied), "root": applied.root}
+            await self._run({"job": "dress", "directory": str(tree.parent), "lowers": _texts(lowers), **looks})
+        elif not applied.indexed and applied.needs_lowers:
             links = [list(pair) for pair in applied.links]
             job = {"job": "settle", "tree": str(tree), "lowers": _texts(lowers), "implied": list(applied.implied)}
             await self._run({**job, "links": links})
+
+    async def index(
+        self,
+        source: Extent,
+        directory: Path,
+        *,
+        lowest: bool,
+        expected: Digest | None,
+        limit: int,
+        progress: Progress | None,
+    ) -> Applied | None:
+        """layers/index.py: keep a tar and index it; None, and nothing, if it must be unpacked."""
+        where = {"source": source.path, "offset": source.offset, "size": source.size, "directory": str(directory)}
+        what = {"lowest": lowest, "expected": str(expected) if expected else None, "limit": limit}
+        body = await self._run({"job": "index", **where, **what}, progress)
+        return Applied.from_json(body["applied"]) if body["applied"] else None
 
     async def pack(self, tree: Path, out: Path | None = None, *, epoch: int | None = None) -> Packed:
         """layers/pack.py: print a directory of changes, or only find its diff ID."""

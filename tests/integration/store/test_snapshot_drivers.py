@@ -19,10 +19,11 @@ from corten.store.layout import Layout
 from corten.store.snapshots.base import Snapshots
 from corten.store.snapshots.btrfs import BtrfsSnapshots
 from corten.store.snapshots.copy import CopySnapshots
+from corten.store.snapshots.erofs import ErofsSnapshots
 from corten.store.snapshots.overlay import OverlaySnapshots
 
 pytestmark = pytest.mark.root
-DRIVERS = {"overlay": OverlaySnapshots, "copy": CopySnapshots, "btrfs": BtrfsSnapshots}
+DRIVERS = {"overlay": OverlaySnapshots, "copy": CopySnapshots, "btrfs": BtrfsSnapshots, "erofs": ErofsSnapshots}
 
 
 @pytest.fixture(params=sorted(DRIVERS))
@@ -42,7 +43,9 @@ def snapshots(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Snapsh
         layout = Layout(root)
         layout.make()
         database = Database.open(layout.database)
-        yield DRIVERS[request.param](database, layout)
+        driver: Snapshots = DRIVERS[request.param](database, layout)
+        yield driver
+        driver.close()
         database.close()
     finally:
         if loop:

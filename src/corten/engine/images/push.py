@@ -25,6 +25,7 @@ from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.images import ImageRecord
 from corten.store.layers.printing import Source
+from corten.store.sources import snapshot_source
 
 # Repositories to offer as the source of a layer; each that has not got it costs a request.
 MOUNT_SOURCES = 3
@@ -207,12 +208,11 @@ class Pusher:
 
 
 def layer_source(ground: ImageGround, diff_id: Digest, chain: Digest) -> Source:
-    """Where a layer's tar can be had from: a blob, its files with the recipe, its files alone."""
+    """Where a layer's tar can be had from: a blob, or the snapshot."""
     blob = ground.images.layer_blob(diff_id)
     if blob is not None:
         return Source(blob=ground.content.path(blob.digest))
-    recipe = ground.layout.recipes / diff_id.hex
-    return Source(recipe=recipe if recipe.exists() else None, tree=ground.snapshots.upper(str(chain)))
+    return snapshot_source(ground.layout, ground.snapshots, diff_id, chain)
 
 
 def _manifest_in(whole: Whole | None, record: ImageRecord) -> Descriptor | None:

@@ -33,6 +33,7 @@ from corten.store.images import ImageRecord, Images
 from corten.store.layers.printing import Source
 from corten.store.layout import Layout
 from corten.store.snapshots.base import Snapshots
+from corten.store.sources import snapshot_source
 from corten.store.workers import Workers
 
 PIPE_SIZE = 1 << 20
@@ -176,9 +177,8 @@ class Saver:
         return True
 
     def source(self, diff_id: Digest, chain: Digest) -> Source:
-        """Where the layer's bytes can be had: its recipe and files, or the files alone."""
-        recipe = self._layout.recipes / diff_id.hex
-        return Source(recipe=recipe if recipe.exists() else None, tree=self._snapshots.upper(str(chain)))
+        """Where the layer's bytes can be had."""
+        return snapshot_source(self._layout, self._snapshots, diff_id, chain)
 
     def _kept(self, record: ImageRecord, layers: Sequence[Descriptor]) -> bytes | None:
         """The manifest that the image came with, if it names exactly the blobs that go out."""

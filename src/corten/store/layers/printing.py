@@ -1,6 +1,6 @@
 """A layer's tar, from wherever its bytes are, compressed on the way out.
 
-Owns: the choice of source (a blob, a recipe with its files, the directory itself), gzip in parallel segments, and the
+Owns: the choice of source (tar, blob, recipe with its files, the directory itself), gzip in parallel segments, and the
 check that what was printed has the diff ID it must have.  Knows nothing of content stores: it writes one file.
 """
 
@@ -27,7 +27,7 @@ from corten.store.layers.pack import measure as tree_size
 from corten.store.layers.pack import pack
 from corten.store.layers.recipe import measure as recipe_size
 from corten.store.layers.recipe import print_tar
-from corten.store.layers.stream import Inflow
+from corten.store.layers.stream import CHUNK, Inflow
 
 GZIP_LEVEL = 2
 ZSTD_LEVEL = 3
@@ -42,6 +42,7 @@ _LAST_BLOCK = b"\x03\x00"
 class Source:
     """Where a layer's bytes are.  The first that is set is used."""
 
+    tar: Path | None = None  # the exact bytes, as they are
     blob: Path | None = None
     recipe: Path | None = None
     tree: Path | None = None
@@ -49,13 +50,13 @@ class Source:
 
     def to_json(self) -> dict[str, Any]:
         """For the pipe to a worker."""
-        paths = {"blob": self.blob, "recipe": self.recipe, "tree": self.tree}
+        paths = {"tar": self.tar, "blob": self.blob, "recipe": self.recipe, "tree": self.tree}
         return {**{name: str(path) if path else None for name, path in paths.items()}, "epoch": self.epoch}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Source:
         """From the pipe."""
-        paths = {name: Path(body[name]) if body[name] else None for name in ("blob", "recipe", "tree")}
+        paths = {name: Path(body[name]) if body[name] else None for name in ("tar", "blob", "recipe", "tree")}
         return cls(**paths, epoch=body["epoch"])
 
 
@@ -105,6 +106,8 @@ def print_layer(source: Source, out: Path, compression: str = "", expected: Dige
 
 def measure_source(source: Source) -> int:
     """How long the plain tar of ``source`` is."""
+    if source.tar is not None:
+        return source.tar.stat().st_size
     if source.blob is None and source.recipe is not None:
         return recipe_size(source.recipe)
     if source.blob is None and source.tree is not None:
@@ -121,7 +124,11 @@ def measure_source(source: Source) -> int:
 
 def print_source(source: Source, write: Callable[[bytes | bytearray], None]) -> None:
     """Print the plain tar of ``source`` through ``write``."""
-    if source.blob is not None:
+    if source.tar is not None:
+        with open(source.tar, "rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                write(chunk)
+    elif source.blob is not None:
         with Inflow(source.blob, limit=DEFAULT_LIMIT) as inflow:
             for chunk in inflow:
                 write(chunk)

@@ -81,6 +81,10 @@ class Snapshots(Protocol):
     def layered(self) -> bool:
         """Is a layer's directory filled without its parent (whiteouts kept as such)?"""
 
+    @property
+    def keeps_tars(self) -> bool:
+        """May a staged layer be a tar and its index (layers/index.py) beside the directory, which stays empty?"""
+
     def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> None:
         """Make an active snapshot on ``parent``.  Conflict if ``key`` is taken, NotFound if ``parent`` is none.
 
@@ -117,6 +121,9 @@ class Snapshots(Protocol):
     def lowers(self, key: str) -> list[Path]:
         """The directories of its ancestors' changes, nearest first; one whole tree for drivers that have no layers."""
 
+    def tar(self, key: str) -> Path | None:
+        """The exact tar of a committed layer, where that is what the driver keeps."""
+
     def walk(self) -> Iterator[Info]:
         """Every snapshot, parents before children."""
 
@@ -128,6 +135,9 @@ class Snapshots(Protocol):
 
     def unstage(self, staged: Staged) -> None:
         """Drop a staged directory."""
+
+    def close(self) -> None:
+        """Let go of what this process holds."""
 
     def sweep(self) -> int:
         """At start: remove directories that no record names; how many there were."""

@@ -7,6 +7,7 @@ btrfs.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 from corten.store.db import Database
@@ -20,13 +21,14 @@ class Driver:
 
     name: ClassVar[str]
     layered: ClassVar[bool]
+    keeps_tars: ClassVar[bool] = False
 
     def __init__(self, database: Database, layout: Layout) -> None:
         self._records = Records(database, layout, self.name)
 
     def remove(self, key: str) -> None:
         """Forget it."""
-        self._records.discard(self._records.forget(key))
+        self._discard(self._records.forget(key))
 
     def stat(self, key: str) -> Info:
         """What is recorded."""
@@ -47,18 +49,30 @@ class Driver:
     def land(self, staged: Staged, name: str, parent: str | None, usage: Usage | None = None) -> None:
         """Make a staged directory the committed ``name``."""
         if not self._records.add(name, staged.id, Kind.COMMITTED, parent, False, usage):
-            self._records.discard(staged.id)
+            self._discard(staged.id)
 
     def unstage(self, staged: Staged) -> None:
         """Drop a staged directory."""
-        self._records.discard(staged.id)
+        self._discard(staged.id)
 
     def sweep(self) -> int:
         """Remove directories that no record names."""
         strays = [number for number in self._records.strays() if not self._is_spare(number)]
         for number in strays:
-            self._records.discard(number)
+            self._discard(number)
         return len(strays)
+
+    def tar(self, key: str) -> Path | None:
+        """None: layers are directories."""
+        self._records.get(key)
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _discard(self, number: int) -> None:
+        """Delete a directory."""
+        self._records.discard(number)
 
     def _is_spare(self, number: int) -> bool:
         """Was this directory made before anybody asked?  Some drivers do so."""

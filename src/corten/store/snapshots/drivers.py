@@ -15,6 +15,7 @@ from corten.store.layout import Layout
 from corten.store.snapshots.base import Snapshots
 from corten.store.snapshots.btrfs import BtrfsSnapshots
 from corten.store.snapshots.copy import CopySnapshots
+from corten.store.snapshots.erofs import ErofsSnapshots
 from corten.store.snapshots.overlay import OverlaySnapshots
 
 DEFAULT = "overlay"
@@ -22,6 +23,7 @@ _DRIVERS: dict[str, Callable[[Database, Layout], Snapshots]] = {
     "overlay": OverlaySnapshots,
     "btrfs": BtrfsSnapshots,
     "copy": CopySnapshots,
+    "erofs": ErofsSnapshots,
 }
 _DOCKERS = {"overlay2": "overlay", "vfs": "copy"}
 

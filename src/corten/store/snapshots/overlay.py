@@ -41,7 +41,7 @@ class OverlaySnapshots(Driver):
         below = self._records.require_parent(parent)
         number = self._make(below)
         if not self._records.add(key, number, Kind.ACTIVE, parent, volatile, None):
-            self._records.discard(number)
+            self._discard(number)
             raise Conflict(f"snapshot {key}: already exists")
 
     def mounts(self, key: str) -> list[Mount]:
@@ -68,7 +68,7 @@ class OverlaySnapshots(Driver):
         number, _ = self._records.get(key)
         doubled = self._records.commit(key, name, usage)
         if doubled is not None:
-            self._records.discard(doubled)
+            self._discard(doubled)
         else:
             shutil.rmtree(self._records.directory(number) / "work", ignore_errors=True)
 

@@ -310,3 +310,47 @@ def test_remote_contexts_that_are_not_there(daemon: Daemon) -> None:
         answer = connection.getresponse()
         assert answer.status >= 400
         assert words in answer.read()
+
+
+def test_a_container_leaves_the_network_none_and_comes_back(daemon: Daemon) -> None:
+    daemon.docker("network", "create", "later")
+    try:
+        daemon.docker("run", "-d", "--name", "lone", "--network", "none", "busybox", "sleep", "100")
+        private = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+        assert private in daemon.docker("network", "connect", "later", "lone", check=False).stderr
+        daemon.docker("network", "disconnect", "none", "lone")
+        daemon.docker("network", "connect", "later", "lone")
+        assert "eth0" in daemon.docker("exec", "lone", "ip", "addr").stdout
+        assert daemon.docker("exec", "lone", "nslookup", "lone").stdout
+        assert private in daemon.docker("network", "connect", "none", "lone", check=False).stderr
+        daemon.docker("restart", "-t", "0", "lone")
+        assert "eth0" in daemon.docker("exec", "lone", "ip", "addr").stdout
+        daemon.docker("network", "disconnect", "later", "lone")
+        daemon.docker("network", "connect", "none", "lone")
+        shown = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+        assert daemon.docker("inspect", "lone", "--format", shown).stdout.split() == ["none"]
+        daemon.docker("rm", "-f", "lone")
+    finally:
+        daemon.docker("network", "rm", "later")
+
+
+def test_names_are_known_from_the_network_that_was_joined_later(daemon: Daemon) -> None:
+    """From the default bridge, too, where there are none; what the container has written itself is kept."""
+    daemon.docker("network", "create", "named")
+    try:
+        daemon.docker("run", "-d", "--name", "asked", "--network", "named", "busybox", "sleep", "100")
+        daemon.docker(
+            "run", "-d", "--name", "asks", "busybox", "sh", "-c", "echo 192.0.2.1 own >>/etc/hosts; sleep 100"
+        )
+        daemon.docker("exec", "asks", "sh", "-c", "until grep -q own /etc/hosts; do sleep 0.1; done")
+        before = daemon.docker("exec", "asks", "cat", "/etc/hosts").stdout
+        daemon.docker("network", "connect", "named", "asks")
+        assert daemon.docker("exec", "asks", "nslookup", "asked").stdout
+        hosts = daemon.docker("exec", "asks", "cat", "/etc/hosts").stdout
+        own = daemon.docker("exec", "asks", "hostname").stdout.strip()
+        assert hosts.startswith(before) and hosts.removeprefix(before).split()[1:] == [own]
+        daemon.docker("network", "disconnect", "named", "asks")
+        assert daemon.docker("exec", "asks", "cat", "/etc/hosts").stdout == before
+        daemon.docker("rm", "-f", "asks", "asked")
+    finally:
+        daemon.docker("network", "rm", "named")

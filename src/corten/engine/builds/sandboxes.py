@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from corten.engine.containers import networking
+from corten.engine.containers import etc, networking
 from corten.engine.containers.bundle import write_etc
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.model import Container
@@ -109,4 +109,4 @@ class Sandboxes:
         return made
 
     def _write(self, record: Container, etc_dir: Path, endpoint: Endpoint | None) -> None:
-        write_etc(etc_dir, networking.etc_files(self._ground, record, [endpoint] if endpoint else []))
+        write_etc(etc_dir, etc.etc_files(self._ground, record, [endpoint] if endpoint else []))

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from corten.engine.containers import networking
+from corten.engine.containers import etc, networking
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.status import Status
@@ -25,26 +25,30 @@ async def connect(ground: Ground, live: Live, network: Network, settings: Mappin
             raise Conflict(
                 f"container {record.id} is marked for removal and cannot be connected or disconnected to the network"
             )
-        if not networking.has_own_network(record):
+        if not networking.may_join(record):
             raise Denied(
                 "container sharing network namespace with another container or host cannot be connected to any other "
                 "network"
             )
         if network.driver == "host":
             raise Denied("container cannot be disconnected from host network or connected to host network")
-        if network.driver == "null":
+        is_on = networking.wanted(record)
+        if network.name in is_on or (network.driver == "null" and networking.is_on_none(record)):
+            raise Denied(f"endpoint with name {record.name} already exists in network {network.name}")
+        if networking.is_on_none(record) or (network.driver == "null" and is_on):
             raise Denied(
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode"
             )
-        if network.name in networking.wanted(record):
-            raise Denied(f"endpoint with name {record.name} already exists in network {network.name}")
         wanted = networking.read_settings(settings)
         spec = networking.endpoint_spec(ground, record, network.name, wanted)
-        if live.task is not None:
-            sandbox = networking.TaskSandbox(record.id, live.task)
-            await ground.networking.connect(network.name, record.id, sandbox, spec)
-        else:
+        if network.driver == "null":
+            await ground.networking.release(record.id)  # of the networks that it was on between
+        elif live.task is None:
             ground.networking.check(network.name, spec)
+        else:
+            sandbox = networking.TaskSandbox(record.id, live.task)
+            endpoint = await ground.networking.connect(network.name, record.id, sandbox, spec)
+            etc.joined(ground, record, endpoint)
         record.endpoints = record.endpoints | {network.name: wanted}
         record.left_networks = [name for name in record.left_networks if name != network.name]
         ground.roster.save(live)
@@ -65,10 +69,15 @@ async def disconnect(ground: Ground, name: str, network: Network, *, force: bool
         return name
     async with live.lock:
         record = live.record
-        if network.name not in networking.wanted(record):
-            raise Denied(f"container {record.id} is not connected to network {network.name}")
-        if live.task is not None:
-            await ground.networking.disconnect(network.name, record.id, networking.TaskSandbox(record.id, live.task))
+        if network.driver == "host" and record.network_mode == "host":
+            raise Denied("container cannot be disconnected from host network or connected to host network")
+        is_on = networking.wanted(record)
+        if network.name not in is_on and not (network.driver == "null" and networking.is_on_none(record)):
+            the = "" if live.task is not None else "the "
+            raise Denied(f"container {record.id} is not connected to {the}network {network.name}")
+        if live.task is not None and network.driver != "null":
+            sandbox = networking.TaskSandbox(record.id, live.task)
+            etc.left(ground, record, await ground.networking.disconnect(network.name, record.id, sandbox))
         record.endpoints = {key: value for key, value in record.endpoints.items() if key != network.name}
         record.left_networks = [*record.left_networks, network.name]
         ground.roster.save(live)

@@ -1,7 +1,7 @@
 """A container's networks: what its record asks for, given to ``network.Networking`` in the right order.
 
-Owns: the reading of NetworkMode, EndpointsConfig, PortBindings and ExposedPorts; the generated /etc files; the events
-of connecting.  Addresses, links and rules are made below, in ``network/``.
+Owns: the reading of NetworkMode, EndpointsConfig, PortBindings and ExposedPorts; the events of connecting.  The files
+that say it inside are in ``etc.py``; addresses, links and rules are made below, in ``network/``.
 
     reserve()    before anything starts: ports and addresses, so that /etc/hosts can be written
     plug()       between the task's create and its start
@@ -11,23 +11,20 @@ of connecting.  Addresses, links and rules are made below, in ``network/``.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from corten.api.types import fields
 from corten.api.types.parts import ENDPOINT, ENDPOINT_IPAM
-from corten.engine.containers import links
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
 from corten.engine.containers.model import Container
 from corten.errors import Conflict, CortenError, Invalid, NotFound
-from corten.network import resolv
 from corten.network.model import Endpoint, EndpointSpec, PortBinding
 from corten.supervisor.service import Task
 
-_SPECIAL = frozenset({"host", "none"})
+NONE = "none"
 
 
 class TaskSandbox:
@@ -51,19 +48,29 @@ class TaskSandbox:
         return await self._task.socket(family, kind, protocol)
 
 
-def has_own_network(record: Container) -> bool:
-    """False for host, none, and another container's network."""
+def may_join(record: Container) -> bool:
+    """False for a container in the host's network or another's."""
     mode = record.network_mode
-    return mode not in _SPECIAL and not mode.startswith("container:") and not record.config["NetworkDisabled"]
+    return mode != "host" and not mode.startswith("container:") and not record.config["NetworkDisabled"]
+
+
+def is_on_none(record: Container) -> bool:
+    """On the network ``none``: by its mode until it is disconnected, or connected to it since."""
+    return may_join(record) and NONE in (record.network_mode, *record.endpoints) and NONE not in record.left_networks
+
+
+def has_own_network(record: Container) -> bool:
+    """False for host, another container's network, and what was never anywhere but on ``none``."""
+    return may_join(record) and (record.network_mode != NONE or NONE in record.left_networks)
 
 
 def wanted(record: Container) -> dict[str, dict[str, Any]]:
-    """Network name to the EndpointSettings asked for, the one of NetworkMode first."""
-    if not has_own_network(record):
+    """Network name to the EndpointSettings asked for, the one of NetworkMode first; ``none`` is nothing to make."""
+    if not may_join(record):
         return {}
     names: dict[str, dict[str, Any]] = {record.network_mode: {}}
     names |= record.endpoints
-    return {name: settings for name, settings in names.items() if name not in record.left_networks}
+    return {name: settings for name, settings in names.items() if name not in (NONE, *record.left_networks)}
 
 
 def check(ground: Ground, record: Container) -> None:
@@ -225,67 +232,6 @@ def shared_with(ground: Ground, record: Container, field: str) -> Live | None:
         word = {"NetworkMode": "network", "IpcMode": "IPC", "PidMode": "PID"}[field]
         raise Conflict(f"cannot join {word} namespace of a non running container: {other.record.id}")
     return other
-
-
-def etc_files(ground: Ground, record: Container, endpoints: Sequence[Endpoint]) -> dict[str, str]:
-    """hosts, hostname and resolv.conf of a container."""
-    host = record.host_config
-    name = hostname(record)
-    is_hosts = record.network_mode == "host"
-    extra = [_extra_host(ground, text, endpoints) for text in host["ExtraHosts"] or ()]
-    extra += links.hosts(ground, record)
-    settings = ground.settings
-    has_names = any(ground.networking.get(endpoint.network_id).has_names for endpoint in endpoints)
-    domain = record.config["Domainname"]
-    return {
-        "hostname": f"{name}\n",
-        "hosts": _hosts(is_hosts, name, domain, endpoints, extra),
-        "resolv.conf": resolv.resolv_conf(
-            resolv.host_resolv_conf() if not is_hosts else _read("/etc/resolv.conf"),
-            dns=host["Dns"] or settings.dns,
-            search=host["DnsSearch"] or settings.dns_search,
-            options=host["DnsOptions"] or settings.dns_options,
-            embedded=has_names,
-        ),
-    }
-
-
-def _hosts(is_hosts: bool, name: str, domain: str, endpoints: Sequence[Endpoint], extra: list[tuple[str, str]]) -> str:
-    if is_hosts:
-        lines = _read("/etc/hosts").rstrip("\n").split("\n")
-        return "\n".join([*lines, *(f"{address}\t{alias}" for alias, address in extra)]) + "\n"
-    names = f"{name}.{domain} {name}" if domain else name
-    own = [
-        (str(address.ip), names)
-        for endpoint in endpoints
-        for address in (endpoint.ipv4, endpoint.ipv6)
-        if address is not None
-    ]
-    return resolv.hosts_file(own, extra)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _extra_host(ground: Ground, text: str, endpoints: Sequence[Endpoint]) -> tuple[str, str]:
-    name, _, address = text.partition(":") if ":" in text else text.partition("=")
-    address = re.sub(r"\A\[(.*)\]\Z", r"\1", address)
-    if address != "host-gateway":
-        return name, address
-    if ground.settings.host_gateway_ip:
-        return name, ground.settings.host_gateway_ip
-    for endpoint in endpoints:
-        if endpoint.gateway4 is not None:
-            return name, str(endpoint.gateway4)
-    found = host_gateway(ground)
-    if not found:
-        raise Invalid("unable to derive the IP value for host-gateway")
-    return name, found
 
 
 def host_gateway(ground: Ground) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from corten.engine.containers import bundle, links, networking, storage
+from corten.engine.containers import bundle, etc, links, networking, storage
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live, Pending
 from corten.engine.containers.lower import Surroundings, lower
@@ -82,7 +82,7 @@ async def prepare(ground: Ground, live: Live) -> dict[str, Any]:
     if "network" in joined:
         hostname = networking.hostname(networking.shared_with(ground, record, "NetworkMode").record)  # type: ignore[union-attr]
     else:
-        bundle.write_etc(etc_dir, networking.etc_files(ground, record, endpoints))
+        bundle.write_etc(etc_dir, etc.etc_files(ground, record, endpoints))
     world = Surroundings(
         joined=joined,
         sources=sources,

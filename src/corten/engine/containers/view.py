@@ -158,8 +158,9 @@ def endpoints(ground: Ground, record: Container) -> dict[str, dict[str, Any]]:
     mode = record.network_mode
     if mode.startswith("container:"):
         return {}
-    if mode in ("host", "none"):
-        return {mode: _endpoint({}, None, record, mode)}
+    if mode == "host" or networking.is_on_none(record):
+        name = "host" if mode == "host" else networking.NONE
+        return {name: _endpoint({}, None, record, name)}
     given = {endpoint.network_name: endpoint for endpoint in ground.networking.endpoints_of(record.id)}
     return {name: _endpoint(asked, given.get(name), record, name) for name, asked in networking.wanted(record).items()}
 

@@ -213,3 +213,14 @@ def test_restart_policy(daemon: Daemon) -> None:
         assert time.monotonic() < deadline, state["State"]
         time.sleep(0.1)
     assert daemon.docker("logs", "again").stdout == "x\n" * 3
+
+
+def test_updates_that_contradict_what_is_set(daemon: Daemon) -> None:
+    identity = daemon.docker("create", "--name", "bound", "-m", "64m", "--cpus", "1", "busybox", "true").stdout.strip()
+    for words, *options in (
+        ("shares: invalid argument", "--cpu-shares", "-1"),
+        (f"Cannot update container {identity}: Memory limit should be smaller than already set", "-m", "256m"),
+        (f"Cannot update container {identity}: Conflicting options: CPU Period", "--cpu-period", "10000"),
+        (f"Cannot update container {identity}: Conflicting options: CPU Quota", "--cpu-quota", "10000"),
+    ):
+        assert words in daemon.docker("update", *options, "bound", check=False).stderr

@@ -79,9 +79,12 @@ def size(text: str) -> int:
     if number == "-1":
         return 0
     try:
-        return int(float(number.removesuffix(unit)) * _UNITS[unit])
-    except (KeyError, ValueError):
-        raise Invalid(f"invalid size: '{text}'") from None
+        found = int(float(number.removesuffix(unit)) * _UNITS[unit])
+    except (KeyError, ValueError, OverflowError):
+        found = -1
+    if found < 0:
+        raise Invalid(f"invalid size: '{text}'")
+    return found
 
 
 def _count(text: str) -> int:

@@ -15,6 +15,7 @@ from corten.errors import Invalid
 _MINIMUM_MEMORY = 6 << 20
 _NANO = 10**9
 _PERIOD = 100_000
+_REALTIME = "/sys/fs/cgroup/cpu/cpu.rt_runtime_us"  # groups have it in version 1 only
 _CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z")
 _RULE = re.compile(r"(?P<type>[acb])\s+(?P<major>\d+|\*):(?P<minor>\d+|\*)\s+(?P<access>[rwm]{1,3})\Z")
 
@@ -25,6 +26,9 @@ def check(host: Mapping[str, Any]) -> None:
     _check_cpu(host)
     for field, available in (("CpusetCpus", _online()), ("CpusetMems", "0")):
         _check_set(field, host[field], available)
+    if host["IOMaximumBandwidth"] or host["IOMaximumIOps"]:
+        what = "bandwidth" if host["IOMaximumBandwidth"] else "IOPs"
+        raise Invalid(f"invalid QoS settings: linux does not support configuration of maximum {what}")
     if (weight := host["BlkioWeight"]) and not 10 <= weight <= 1000:
         raise Invalid("Range of blkio weight is from 10 to 1000")
     for rule in host["DeviceCgroupRules"] or ():
@@ -34,7 +38,7 @@ def check(host: Mapping[str, Any]) -> None:
 
 def _check_memory(host: Mapping[str, Any]) -> None:
     memory, swap, reservation = host["Memory"], host["MemorySwap"], host["MemoryReservation"]
-    if 0 < memory < _MINIMUM_MEMORY:
+    if memory and memory < _MINIMUM_MEMORY:
         raise Invalid("Minimum memory limit allowed is 6MB")
     if memory > 0 and 0 < swap < memory:
         raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
@@ -62,6 +66,13 @@ def _check_cpu(host: Mapping[str, Any]) -> None:
         raise Invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     if 0 < quota < 1000:
         raise Invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    if host["CpuShares"] < 0:
+        raise Invalid("shares: invalid argument")
+    period, runtime = host["CpuRealtimePeriod"], host["CpuRealtimeRuntime"]
+    if (period or runtime) and not os.path.exists(_REALTIME):
+        raise Invalid("Your kernel does not support CPU real-time scheduler")
+    if period and runtime > period:
+        raise Invalid("cpu real-time runtime cannot be higher than cpu real-time period")
 
 
 def _check_set(field: str, value: str, available: str) -> None:
@@ -69,7 +80,7 @@ def _check_set(field: str, value: str, available: str) -> None:
         return
     word = field.removeprefix("Cpuset").lower()
     if not _CPUSET.match(value):
-        raise Invalid(f"Invalid value {value} for cpuset {word}")
+        raise Invalid(f"Invalid value {value} for cpuset {word}: invalid format: {value}")
     if not members(value) <= members(available):
         title = "CPUs" if word == "cpus" else "memory nodes"
         raise Invalid(f"Requested {title} are not available - requested {value}, available: {available}")

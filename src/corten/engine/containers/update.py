@@ -14,8 +14,9 @@ from corten.engine import names
 from corten.engine.containers import options, publishing, resources
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
+from corten.engine.containers.model import Container
 from corten.engine.containers.status import Status
-from corten.errors import Conflict, Invalid
+from corten.errors import Conflict, Internal, Invalid
 
 _NOT_UPDATABLE = frozenset(
     {"Devices", "DeviceCgroupRules", "DeviceRequests", "Ulimits", "CgroupParent", "OomKillDisable"}
@@ -36,17 +37,9 @@ async def update(ground: Ground, live: Live, body: Mapping[str, Any]) -> list[st
             # Zero means "leave it": the API has no other way to say so.
             if name not in _NOT_UPDATABLE and given[name] not in (None, 0, "", []):
                 host[name] = given[name]
-        if given["NanoCpus"]:
-            host["CpuPeriod"] = host["CpuQuota"] = 0
-        elif (given["CpuPeriod"] or given["CpuQuota"]) and host["NanoCpus"]:
-            raise Invalid("Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set")
+        _check_conflicts(record, given)
         if given["PidsLimit"] is not None and given["PidsLimit"] <= 0:
             host["PidsLimit"] = None
-        if given["Memory"] > 0 and not given["MemorySwap"] and 0 < host["MemorySwap"] < given["Memory"]:
-            raise Invalid(
-                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same "
-                "time"
-            )
         resources.check(host)
         if (policy := given["RestartPolicy"]) and policy.get("Name"):
             if record.auto_remove and policy["Name"] != "no":
@@ -61,11 +54,34 @@ async def update(ground: Ground, live: Live, body: Mapping[str, Any]) -> list[st
             wanted = resources.lower(host)
             if host["PidsLimit"] is None and record.host_config["PidsLimit"]:
                 wanted["pids"] = {"limit": -1}
-            await live.task.update(wanted)
+            try:
+                await live.task.update(wanted)
+            except Internal as failure:
+                raise Internal(f"Cannot update container {record.id}: {failure.message}") from failure
         record.host_config = host
         ground.roster.save(live)
         ground.publish(live, "update")
     return []
+
+
+def _check_conflicts(record: Container, given: Mapping[str, Any]) -> None:
+    """What does not go with what is set already, in dockerd's words."""
+    host = record.host_config
+    words = ""
+    if given["NanoCpus"] and host["CpuPeriod"]:
+        words = "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set"
+    elif given["NanoCpus"] and host["CpuQuota"]:
+        words = "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set"
+    elif given["CpuPeriod"] and host["NanoCpus"]:
+        words = "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set"
+    elif given["CpuQuota"] and host["NanoCpus"]:
+        words = "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set"
+    elif given["Memory"] > 0 and not given["MemorySwap"] and 0 < host["MemorySwap"] < given["Memory"]:
+        words = (
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
+    if words:
+        raise Conflict(f"Cannot update container {record.id}: {words}")
 
 
 async def rename(ground: Ground, live: Live, name: str) -> None:

@@ -62,9 +62,9 @@ def _cpu_v1(resources: Resources) -> Iterator[Write]:
     if cpu.get("quota"):
         yield Write("cpu", "cpu.cfs_quota_us", str(cpu["quota"]))
     if cpu.get("realtimePeriod"):
-        yield Write("cpu", "cpu.rt_period_us", str(cpu["realtimePeriod"]), optional=True)
+        yield Write("cpu", "cpu.rt_period_us", str(cpu["realtimePeriod"]))
     if cpu.get("realtimeRuntime"):
-        yield Write("cpu", "cpu.rt_runtime_us", str(cpu["realtimeRuntime"]), optional=True)
+        yield Write("cpu", "cpu.rt_runtime_us", str(cpu["realtimeRuntime"]))
     yield from _cpuset(cpu)
 
 

@@ -62,7 +62,10 @@ def test_no_signal_is_ignored_that_the_daemon_was_born_ignoring(machine: Machine
     finally:
         for signum, handler in zip(ignored, old, strict=True):
             signal.signal(signum, handler)
-    assert outcome.out.split() == [b"SigIgn:", b"0" * 16]
+    found = int(outcome.out.split()[1], 16)
+    assert [
+        signum for signum in signal.valid_signals() if found >> (signum - 1) & 1
+    ] == []  # 32 and 33 are the C library's
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,12 @@ def test_both_clients_build_the_same_image(daemon: Daemon, tmp_path: Path, clien
     listing = daemon.docker("run", "--rm", f"same-{client}", "find", "/all", "-type", "f").stdout.split()
     assert sorted(listing) == ["/all/a/b", "/all/c"]
     daemon.docker("rmi", "-f", f"same-{client}")
+
+
+def test_every_image_that_is_built_has_a_path(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\nENV A=$PATH\n")
+    daemon.docker("build", "-t", "pathed", str(tmp_path))
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    shown = daemon.docker("image", "inspect", "pathed", "--format", '{{join .Config.Env " "}}').stdout
+    assert shown.split() == [f"PATH={path}", f"A={path}"]
+    daemon.docker("rmi", "pathed")

@@ -73,6 +73,14 @@ Lowered = tuple[Op, str]
 """What to do, and the words for the history."""
 
 
+def with_path(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A base's configuration.  docker: every image that is built says where programs are."""
+    env = config.get("Env") or ()
+    if any(_split_env(entry)[0] == "PATH" for entry in env):
+        return config
+    return {**config, "Env": [*env, f"PATH={DEFAULT_PATH}"]}
+
+
 def _split_env(entry: str) -> tuple[str, str]:
     name, _, value = entry.partition("=")
     return name, value

@@ -9,7 +9,7 @@ from corten.build.args import PROXIES
 from corten.build.dockerfile import go, heredoc, runmount
 from corten.build.dockerfile.instructions import CommandLine, Run
 from corten.build.graph import InlineFile, MountOp, RunOp
-from corten.build.ground import DEFAULT_PATH, Ground, Lowered
+from corten.build.ground import Ground, Lowered
 from corten.errors import Invalid
 
 SCRIPT_DIRECTORY = "/dev/pipes"
@@ -21,7 +21,6 @@ def run(ground: Ground, instruction: Run) -> Lowered:
     mounts = tuple(_mount(ground, text) for text in instruction.mounts)
     args_env = ground.args.visible(ground.env)
     env = {**ground.args.globals.proxies(), **args_env, **ground.env}
-    env.setdefault("PATH", DEFAULT_PATH)
     shown = tuple(sorted(f"{name}={value}" for name, value in args_env.items() if name not in PROXIES))
     op = RunOp(
         args,

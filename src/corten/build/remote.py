@@ -24,6 +24,7 @@ from corten.errors import Invalid, NotFound, Unavailable
 
 CHUNK = 1 << 18
 MAX_DOWNLOAD = 1 << 40
+_TOLD_OF_FAILURE = 4096
 GIT_PROTOCOLS = "http:https:git:ssh"
 """Not file: the address comes from a Dockerfile, the host's files are not its business."""
 
@@ -68,7 +69,8 @@ async def download(url: str, directory: Path, *, checksum: str = "", out: Progre
     try:
         async with aiohttp.ClientSession(timeout=TIMEOUT, trust_env=True) as session, session.get(url) as response:
             if response.status >= 400:
-                raise NotFound(f"failed to GET {url} with status {response.status} {response.reason}: ")
+                said = (await response.content.read(_TOLD_OF_FAILURE)).decode(errors="replace").strip()
+                raise NotFound(f"failed to GET {url} with status {response.status} {response.reason}: {said}")
             total, done = response.content_length, 0
             with open(path, "wb") as file:
                 async for chunk in response.content.iter_chunked(CHUNK):
@@ -81,12 +83,23 @@ async def download(url: str, directory: Path, *, checksum: str = "", out: Progre
                         out.status("", "Downloading", done, total)
             modified = response.headers.get("Last-Modified", "")
     except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
-        raise Unavailable(f"{url}: {failure or type(failure).__name__}") from failure
+        raise Unavailable(f'Get "{url}": {_reason(failure)}') from failure
     if expected and digest.hexdigest() != expected:
         raise Invalid(f"digest mismatch sha256:{digest.hexdigest()}: sha256:{expected}")
     moment = _moment(modified)
     os.utime(path, (moment, moment))
     return name
+
+
+def _reason(failure: Exception) -> str:
+    """docker: in the words of Go's net package."""
+    if isinstance(failure, aiohttp.ClientConnectorDNSError):
+        return f"dial tcp: lookup {failure.host}: no such host"
+    if isinstance(failure, aiohttp.ClientConnectorError) and failure.os_error.errno:
+        return f"dial tcp {failure.host}:{failure.port}: connect: {os.strerror(failure.os_error.errno).lower()}"
+    if isinstance(failure, aiohttp.InvalidURL):
+        return "http: no Host in request URL"
+    return str(failure) or type(failure).__name__
 
 
 def _checksum(text: str) -> str:

@@ -19,6 +19,7 @@ from corten.build.dockerfile.failures import DockerfileError, Location, excerpt
 from corten.build.dockerfile.instructions import Copy, Program, Run, Workdir
 from corten.build.failures import StepFailed
 from corten.build.graph import ConfigOp, Graph, Origin, StagePlan, Vertex
+from corten.build.ground import with_path
 from corten.build.lower import LoweredStage, lower_stage
 from corten.build.output import Outputs, StageOutput, StepOutput, short
 from corten.build.ports import Ports, Progress
@@ -245,7 +246,7 @@ class StageRuns:
         program = self._recipe.program
         return lower_stage(
             plan.stage,
-            base.state.config,
+            with_path(base.state.config),
             self._recipe.scope,
             escape=program.escape,
             before=program.stages[: plan.index],

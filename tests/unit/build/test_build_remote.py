@@ -161,3 +161,12 @@ def test_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         cloned(f"{address}#main:nope")
     with pytest.raises(Unavailable):
         cloned(f"{address}#nope")
+
+
+def test_failures_are_told_in_gos_words(tmp_path: Path) -> None:
+    with pytest.raises(
+        Unavailable, match=r'Get "http://127.0.0.1:1/x": dial tcp 127.0.0.1:1: connect: connection refused'
+    ):
+        asyncio.run(remote.download("http://127.0.0.1:1/x", tmp_path))
+    with pytest.raises(Unavailable, match=r'Get "http:///": http: no Host in request URL'):
+        asyncio.run(remote.download("http:///", tmp_path))

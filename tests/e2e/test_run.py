@@ -224,3 +224,42 @@ def test_updates_that_contradict_what_is_set(daemon: Daemon) -> None:
         (f"Cannot update container {identity}: Conflicting options: CPU Quota", "--cpu-quota", "10000"),
     ):
         assert words in daemon.docker("update", *options, "bound", check=False).stderr
+
+
+def test_ipc_of_another_container(daemon: Daemon) -> None:
+    daemon.docker("run", "-d", "--name", "keeps", "busybox", "sleep", "100")
+    daemon.docker(
+        "run", "-d", "--name", "shares", "--ipc", "shareable", "busybox", "sh", "-c", "touch /dev/shm/x; sleep 100"
+    )
+    daemon.docker("run", "-d", "--name", "joins", "--ipc", "container:shares", "busybox", "sleep", "100")
+    daemon.docker("run", "-d", "--name", "hosts", "--ipc", "host", "busybox", "sleep", "100")
+    assert daemon.docker("run", "--rm", "--ipc", "container:joins", "busybox", "ls", "/dev/shm").stdout == "x\n"
+    daemon.docker("run", "--rm", "--ipc", "container:hosts", "busybox", "true")
+    words = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+    assert words in daemon.docker("run", "--ipc", "container:keeps", "busybox", "true", check=False).stderr
+    assert (
+        "No such container: nobody"
+        in daemon.docker("create", "--ipc", "container:nobody", "busybox", check=False).stderr
+    )
+    daemon.docker("rm", "-f", "joins", "shares", "keeps", "hosts")
+
+
+def test_volume_events_and_mtab(daemon: Daemon) -> None:
+    begun = daemon.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+    daemon.docker("run", "--name", "told", "-v", "toldof:/v:ro", "busybox", "true")
+    ended = daemon.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+    shown = (
+        '{{.Action}} {{.Actor.ID}} {{index .Actor.Attributes "destination"}} {{index .Actor.Attributes "read/write"}}'
+    )
+    told = daemon.docker(
+        "events", "--since", begun, "--until", ended, "--filter", "type=volume", "--format", shown
+    ).stdout
+    assert told.splitlines() == ["create toldof  ", "mount toldof /v false", "unmount toldof  "]
+    assert (
+        daemon.docker("inspect", "told", "--format", "{{.Driver}}").stdout
+        == daemon.docker("info", "--format", "{{.Driver}}").stdout
+    )
+    assert daemon.docker("run", "--name", "linked", "busybox", "readlink", "/etc/mtab").stdout == "/proc/mounts\n"
+    assert "mtab" not in daemon.docker("diff", "linked").stdout
+    daemon.docker("rm", "-v", "told", "linked")
+    daemon.docker("volume", "rm", "toldof")

@@ -20,6 +20,7 @@ from corten.api.version import CURRENT, MINIMUM
 from corten.engine.containers import logdriver
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.status import Status
+from corten.store.snapshots.drivers import SHOWN
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -104,7 +105,7 @@ class System:
 
     def _storage(self) -> dict[str, Any]:
         return {
-            "Driver": "overlay2" if self._ground.snapshots.name == "overlay" else self._ground.snapshots.name,
+            "Driver": SHOWN.get(self._ground.snapshots.name, self._ground.snapshots.name),
             "DriverStatus": [
                 ["Backing Filesystem", _filesystem(self._facts.data_root)],
                 ["Native Overlay Diff", "true"],

@@ -302,6 +302,22 @@ class MakeDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkMtab:
+    """/etc/mtab, where the image has none: old programs read it, and docker gives them one."""
+
+    def describe(self) -> str:
+        return "link /etc/mtab to /proc/mounts"
+
+    def perform(self, site: Site) -> None:
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            try:
+                site.root.symlink("/proc/mounts", "/etc/mtab")
+            except FileNotFoundError:
+                os.close(site.root.mkdirs("/etc"))
+                site.root.symlink("/proc/mounts", "/etc/mtab")
+
+
+@dataclass(frozen=True, slots=True)
 class ProtectRoot:
     """Make the root itself read-only; what is mounted on it stays as it is."""
 
@@ -312,6 +328,7 @@ class ProtectRoot:
         mounts.mount_setattr(site.root.fd, attr_set=flags.MOUNT_ATTR_RDONLY)
 
 
+MTAB_ANNOTATION = "corten.mtab"
 DEFAULT_DEVICES = (
     Device("/dev/null", "c", 1, 3),
     Device("/dev/zero", "c", 1, 5),
@@ -333,6 +350,8 @@ _DEV_LINKS = (
 def plan(spec: Spec, groups: Sequence[tuple[str, str]]) -> list[Operation]:
     """Everything between an attached root and pivot_root, in order."""
     operations: list[Operation] = []
+    if spec.annotations.get(MTAB_ANNOTATION) == "true":
+        operations.append(LinkMtab())  # before the mounts: what the user mounts on /etc stays as it is
     own_dev = True
     late: list[Operation] = []
     for mount in spec.mounts:

@@ -29,6 +29,9 @@ SECCOMP_ANNOTATION = "corten.seccomp"
 INIT_ANNOTATION = "corten.init"
 """Set it to "true" for ``docker run --init``: a small pid 1 that forwards signals and reaps."""
 
+MTAB_ANNOTATION = "corten.mtab"
+"""Set it to "true" for a link from /etc/mtab to /proc/mounts where the root has none."""
+
 RUNTIME_STEP = "runtime"
 """The step of a StartFailure whose message is an external runtime's own."""
 

@@ -162,14 +162,15 @@ class Volumes:
             self._use(name, {**self._users.get(name, {}), container_id: True})
             return volume.mountpoint
 
-    async def unmount(self, name: str, container_id: str) -> None:
-        """The container stopped; the last one unmounts."""
+    async def unmount(self, name: str, container_id: str) -> bool:
+        """The container stopped; the last one unmounts.  False if it had not mounted it."""
         async with self._lock(name):
             users = self._users.get(name, {})
             if name not in self._volumes or not users.get(container_id):
-                return
+                return False
             self._use(name, {**users, container_id: False})
             await self._unmount_idle(name)
+            return True
 
     async def reconcile(self, containers: Mapping[str, bool]) -> None:
         """After a restart: containers that exist (and whether they run); references of all others are dropped."""

@@ -123,6 +123,8 @@ def test_gos_file_modes() -> None:
 def test_generated_files_are_no_changes() -> None:
     generated = [{"Path": "/etc", "Kind": 0}, {"Path": "/etc/hosts", "Kind": 1}]
     assert without_etc(generated) == []
+    assert without_etc([{"Path": path, "Kind": 1} for path in ("/dev", "/proc", "/sys", "/etc/mtab")]) == []
+    assert without_etc([{"Path": "/dev", "Kind": 0}]) == [{"Path": "/dev", "Kind": 0}]
     assert without_etc([*generated, {"Path": "/etc/x", "Kind": 1}]) == [
         {"Path": "/etc", "Kind": 0},
         {"Path": "/etc/x", "Kind": 1},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from corten.engine.containers import mounts, options, security, signals
+from corten.engine.containers import mounts, options, security, signals, top
 from corten.engine.containers.model import MountPoint
 from corten.engine.containers.status import MOVES, Status, check
 from corten.errors import Conflict, Invalid
@@ -93,6 +93,46 @@ def test_defaults() -> None:
 )
 def test_nonsense_in_dockerds_words(words: str, given: dict[str, Any]) -> None:
     refuse(words, **given)
+
+
+def test_ports_that_are_exposed_conflict_only_if_asked_for() -> None:
+    """docker: those of the image do not count."""
+    options.check_given({"ExposedPorts": {"80/tcp": {}}}, host())
+    options.check_given({}, host(NetworkMode="container:x"))
+    with pytest.raises(Invalid, match="port exposing and the container type network mode"):
+        options.check_given({"ExposedPorts": {"80/tcp": {}}}, host(NetworkMode="container:x"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "titles"),
+    [
+        ("-ef", "UID PID PPID C STIME TTY TIME CMD"),
+        ("-e", "PID TTY TIME CMD"),
+        ("aux", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"),
+        ("-eo pid,comm", "PID COMMAND"),
+        ("-o pid -o user=OWNER", "PID OWNER"),
+        ("-opid,args", "PID COMMAND"),
+        ("--format=pid", "PID"),
+    ],
+)
+def test_columns_of_top(arguments: str, titles: str) -> None:
+    assert " ".join(title for _, title in top.read_columns(arguments)) == titles
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("-o", "ps: error: format specification must follow -o"),
+        ("-o pid,foo", 'ps: error: unknown user-defined format specifier "foo"'),
+        ("-o comm", "Couldn't find PID field in ps output"),
+        ("--nope", "ps: error: unknown gnu long option"),
+        ("-Z9", "ps: error: unsupported SysV option"),
+        ("k", "ps: error: unsupported option \\(BSD syntax\\)"),
+    ],
+)
+def test_columns_that_ps_would_refuse(arguments: str, words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        top.read_columns(arguments)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 from corten.build.ports import RunRequest, StepMount
 from corten.engine.containers import resources, security
-from corten.engine.containers.lower import ETC_FILES, Surroundings, lower
+from corten.engine.containers.lower import ETC_FILES, MTAB_ANNOTATION, Surroundings, lower
 from corten.engine.containers.model import Container
 from corten.engine.containers.options import Defaults, read_config, read_host_config
 from corten.errors import Invalid
@@ -68,6 +68,7 @@ def record(request: RunRequest, defaults: Defaults) -> Container:
 def step_spec(container: Container, mounts: tuple[StepMount, ...], world: Surroundings) -> dict[str, Any]:
     """The spec of the step."""
     spec = lower(container, world)
+    del spec["annotations"][MTAB_ANNOTATION]  # it would be the image's
     spec["mounts"] = _with(spec["mounts"], mounts)
     return spec
 

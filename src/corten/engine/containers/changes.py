@@ -12,7 +12,9 @@ from corten.errors import CortenError
 from corten.store.snapshots.base import Usage
 
 _KINDS = {"C": 0, "A": 1, "D": 2}
-_GENERATED = frozenset({"/.dockerenv", *(f"/etc/{name}" for name in ETC_FILES)})
+_GENERATED = frozenset({"/.dockerenv", "/etc/mtab", *(f"/etc/{name}" for name in ETC_FILES)})
+# Made where the image has none; what is beneath them is never the writable layer's.
+_MOUNT_POINTS = frozenset({"/dev", "/dev/console", "/dev/pts", "/dev/shm", "/proc", "/sys"})
 
 
 async def changes(ground: Ground, live: Live) -> list[dict[str, Any]]:
@@ -23,14 +25,18 @@ async def changes(ground: Ground, live: Live) -> list[dict[str, Any]]:
 
 
 def without_etc(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out what is not the container's doing: /.dockerenv, and the places on which /etc files are mounted.
+    """Leave out what is not the container's doing: /.dockerenv, /etc/mtab, and what others are mounted on.
 
     With them goes /etc, if nothing else changed there.
     """
-    kept = [item for item in found if item["Path"] not in _GENERATED]
+    kept = [item for item in found if item["Path"] not in _GENERATED and not _is_mount_point(item)]
     if len(kept) < len(found) and not any(item["Path"].startswith("/etc/") for item in kept):
         kept = [item for item in kept if item["Path"] != "/etc" or item["Kind"] != _KINDS["C"]]
     return kept
+
+
+def _is_mount_point(item: dict[str, Any]) -> bool:
+    return item["Path"] in _MOUNT_POINTS and item["Kind"] == _KINDS["A"]
 
 
 def _path(path: str) -> str:

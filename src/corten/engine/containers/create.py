@@ -63,6 +63,7 @@ async def _create(ground: Ground, request: Request, image: ImageRecord | None) -
     config = options.read_config(request.config, image.config.config if image else {})
     host = options.read_host_config(request.host_config, ground.settings.defaults)
     warnings = [*options.check(config, host), *ground.settings.defaults.runtimes.warnings(host["Runtime"])]
+    options.check_given(request.config, host)
     container_id = names.new_id()
     name = names.check_name(request.name) if request.name else names.random_name(ground.roster.is_taken)
     record = Container(
@@ -78,6 +79,7 @@ async def _create(ground: Ground, request: Request, image: ImageRecord | None) -
         driver=ground.snapshots.name,
         id_base=_id_base(ground, container_id, host),
     )
+    _check_donors(ground, host)
     networking.check(ground, record)
     ground.roster.reserve(name, container_id)
     try:
@@ -90,6 +92,13 @@ async def _create(ground: Ground, request: Request, image: ImageRecord | None) -
     ground.roster.add(live)
     ground.publish(live, "create")
     return Created(live, [*warnings, *links.warnings(ground, record)])
+
+
+def _check_donors(ground: Ground, host: Mapping[str, Any]) -> None:
+    """The containers whose namespaces are joined exist; that they run is asked at each start."""
+    for mode in (host["IpcMode"], host["PidMode"]):
+        if mode.startswith("container:"):
+            ground.roster.find(mode.removeprefix("container:"))
 
 
 def _id_base(ground: Ground, container_id: str, host: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from corten.engine.containers.model import Container, MountPoint
 
 OCI_VERSION = "1.2.0"
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SECCOMP_ANNOTATION, INIT_ANNOTATION = "corten.seccomp", "corten.init"
+SECCOMP_ANNOTATION, INIT_ANNOTATION, MTAB_ANNOTATION = "corten.seccomp", "corten.init", "corten.mtab"
 ETC_FILES = ("resolv.conf", "hostname", "hosts")
 
 
@@ -148,6 +148,7 @@ def rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
 def notes(host: Mapping[str, Any]) -> dict[str, str]:
     """The user's, and what the runtime reads."""
     found = dict(host["Annotations"] or {})
+    found[MTAB_ANNOTATION] = "true"
     if host["Privileged"] or security.read(host["SecurityOpt"] or ()).seccomp == "unconfined":
         found[SECCOMP_ANNOTATION] = "unconfined"
     if host["Init"]:

@@ -228,8 +228,10 @@ def shared_with(ground: Ground, record: Container, field: str) -> Live | None:
     other = ground.roster.find(mode.removeprefix("container:"))
     if other.record.id == record.id:
         raise Invalid(f"cannot join own {field.removesuffix('Mode').lower()} namespace")
+    if field == "IpcMode" and not other.record.is_running:
+        raise Conflict(f"can't join IPC of container {other.record.id}: container {other.record.id} is not running")
     if not other.record.is_running:
-        word = {"NetworkMode": "network", "IpcMode": "IPC", "PidMode": "PID"}[field]
+        word = {"NetworkMode": "network", "PidMode": "PID"}[field]
         raise Conflict(f"cannot join {word} namespace of a non running container: {other.record.id}")
     return other
 

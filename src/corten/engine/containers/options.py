@@ -168,6 +168,12 @@ def check(config: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
+def check_given(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+    """What contradicts only if it was asked for, and not if the image says it; raises Invalid."""
+    if host["NetworkMode"].startswith("container:") and config.get("ExposedPorts"):
+        raise Invalid("conflicting options: port exposing and the container type network mode")
+
+
 def _check_config(config: Mapping[str, Any]) -> None:
     if not [*(config["Entrypoint"] or ()), *(config["Cmd"] or ())]:
         raise Invalid("no command specified")

@@ -101,9 +101,16 @@ async def mount(ground: Ground, record: Container) -> dict[str, str]:
             sources[point.destination] = _bind_source(point)
         elif point.type == "volume":
             directory = await ground.volumes.mount(point.name, record.id)
+            _tell_mount(ground, record, point)
             _check_subpath(directory, point)
             sources[point.destination] = str(directory)
     return sources
+
+
+def _tell_mount(ground: Ground, record: Container, point: MountPoint) -> None:
+    attributes = {"container": record.id, "destination": point.destination, "driver": point.driver}
+    attributes |= {"propagation": point.propagation, "read/write": "true" if point.rw else "false"}
+    ground.events.publish("volume", "mount", point.name, attributes)
 
 
 def _bind_source(point: MountPoint) -> str:
@@ -145,8 +152,9 @@ def _check_subpath(directory: Path, point: MountPoint) -> None:
 
 async def unmount(ground: Ground, record: Container) -> None:
     """The container has ended."""
-    for name in {point.name for point in record.mounts if point.type == "volume"}:
-        await ground.volumes.unmount(name, record.id)
+    for name, driver in {point.name: point.driver for point in record.mounts if point.type == "volume"}.items():
+        if await ground.volumes.unmount(name, record.id):
+            ground.events.publish("volume", "unmount", name, {"container": record.id, "driver": driver})
 
 
 async def forget(ground: Ground, record: Container, *, with_volumes: bool) -> None:
@@ -175,13 +183,28 @@ async def share_shm(ground: Ground, live: Live) -> str | None:
     if mode == "host":
         return "/dev/shm"
     if mode.startswith("container:"):
-        return str(shm_path(ground, ground.roster.find(mode.removeprefix("container:")).record))
+        return _donors_shm(ground, ground.roster.find(mode.removeprefix("container:")).record)
     if mode != "shareable":
         return None
     path = shm_path(ground, record)
     path.mkdir(parents=True, exist_ok=True)
     rootview.mount_shm(path, record.host_config["ShmSize"])
     return str(path)
+
+
+def _donors_shm(ground: Ground, donor: Container) -> str:
+    """docker: what the donor itself has of another container or of the host can be shared, too."""
+    mode = donor.host_config["IpcMode"]
+    if mode == "host":
+        return "/dev/shm"
+    if mode.startswith("container:"):
+        return _donors_shm(ground, ground.roster.find(mode.removeprefix("container:")).record)
+    if mode != "shareable":
+        raise Conflict(
+            f"can't join IPC of container {donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor "
+            "container)"
+        )
+    return str(shm_path(ground, donor))
 
 
 def unshare_shm(ground: Ground, record: Container) -> None:

@@ -44,31 +44,69 @@ _TITLES = {
 _FULL = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"]
 _AUX = ["user", "pid", "pcpu", "pmem", "vsz", "rss", "tty", "stat", "start", "time", "command"]
 _SHORT = ["pid", "tty", "time", "cmd"]
+# Options that choose the columns or only which processes are listed, which are the container's in any case.
+_SYSV, _BSD = frozenset("AadefFHjlLTwy"), frozenset("aAcefgjlrSuvwx")
+_WRONG_BSD = "unsupported option (BSD syntax)"
 
 
 async def top(live: Live, arguments: str) -> dict[str, Any]:
     """``docker top``: ps over the container's processes, read from /proc; raises Invalid for other columns."""
     if not live.record.is_running or live.task is None:
         raise Conflict(f"container {live.record.id} is not running")
-    columns = _columns(arguments or "-ef")
+    columns = read_columns(arguments or "-ef")
     pids = await live.task.pids()
-    rows = [row for row in (_row(pid, columns) for pid in sorted(pids)) if row is not None]
-    return {"Titles": [_TITLES[name] for name in columns], "Processes": rows}
+    names = [name for name, _ in columns]
+    rows = [row for row in (_row(pid, names) for pid in sorted(pids)) if row is not None]
+    return {"Titles": [title for _, title in columns], "Processes": rows}
 
 
-def _columns(arguments: str) -> list[str]:
-    words = arguments.split()
-    if "-o" in words or any(word.startswith("-o") and len(word) > 2 for word in words) or "-eo" in words:
-        text = ",".join(words[1:]) if words[0] in ("-o", "-eo") else arguments.partition("-o")[2]
-        names = [name.strip() for name in text.replace(" ", ",").split(",") if name.strip()]
-        for name in names:
-            if name not in _TITLES:
-                raise Invalid(f"ps: error: unknown user-defined format specifier {name!r}")
-        return names if "pid" in names else ["pid", *names]
-    flags = "".join(word.lstrip("-") for word in words)
-    if "u" in flags and "-u" not in words:
+def read_columns(arguments: str) -> list[tuple[str, str]]:
+    """Names and titles of the columns that ps would show for these options; raises Invalid in ps's words."""
+    words, flags, chosen = arguments.split(), set[str](), list[tuple[str, str]]()
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, _, value = word.partition("=")
+            if name != "--format":
+                raise Invalid("ps: error: unknown gnu long option")
+            chosen += _formats(value or _following(words))
+            continue
+        known, wrong = (_SYSV, "unsupported SysV option") if word.startswith("-") else (_BSD, _WRONG_BSD)
+        letters, takes_list, rest = word.lstrip("-").partition("o")
+        if not set(letters) <= known:
+            raise Invalid(f"ps: error: {wrong}")
+        flags |= {letter if word.startswith("-") else f"bsd {letter}" for letter in letters}
+        if takes_list:
+            chosen += _formats(rest or _following(words))
+    columns = chosen or [(name, _TITLES[name]) for name in _format_of(flags)]
+    if "PID" not in (title for _, title in columns):
+        raise Invalid("Couldn't find PID field in ps output")
+    return columns
+
+
+def _following(words: list[str]) -> str:
+    if not words:
+        raise Invalid("ps: error: format specification must follow -o")
+    return words.pop(0)
+
+
+def _formats(text: str) -> list[tuple[str, str]]:
+    """``pid,comm`` or ``pid=PID``, whose title is all that follows."""
+    found: list[tuple[str, str]] = []
+    listed, renames, title = text.partition("=")
+    for name in listed.split(","):
+        if name not in _TITLES:
+            raise Invalid(f'ps: error: unknown user-defined format specifier "{name}"')
+        found.append((name, _TITLES[name]))
+    if renames:
+        found[-1] = (found[-1][0], title)
+    return found
+
+
+def _format_of(flags: set[str]) -> list[str]:
+    if "bsd u" in flags:
         return _AUX
-    return _FULL if "f" in flags or "l" in flags else _SHORT
+    return _FULL if flags & {"f", "F", "l", "bsd l", "bsd f"} else _SHORT
 
 
 def _row(pid: int, columns: list[str]) -> list[str] | None:

@@ -20,6 +20,7 @@ from corten.engine.containers.model import Container, MountPoint
 from corten.engine.containers.status import Status
 from corten.errors import CortenError
 from corten.network.model import Endpoint, PortBinding
+from corten.store.snapshots.drivers import SHOWN
 
 
 def inspect(ground: Ground, live: Live, version: ApiVersion = CURRENT) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def inspect(ground: Ground, live: Live, version: ApiVersion = CURRENT) -> dict[s
         "LogPath": "" if record.log_driver == "none" else str(bundle.log_path(directory, record)),
         "Name": f"/{record.name}",
         "RestartCount": record.restart_count,
-        "Driver": record.driver,
+        "Driver": SHOWN.get(record.driver, record.driver),
         "Platform": record.platform,
         "MountLabel": "",
         "ProcessLabel": "",
@@ -95,13 +96,14 @@ def moment(at: float | None) -> str:
 
 
 def _graph_driver(ground: Ground, record: Container) -> dict[str, Any]:
+    name = SHOWN.get(record.driver, record.driver)
     try:
         upper = ground.snapshots.upper(record.id)
         lowers = ground.snapshots.lowers(record.id)
     except CortenError:
-        return {"Name": record.driver, "Data": None}
+        return {"Name": name, "Data": None}
     data = {"ID": record.id, "LowerDir": ":".join(map(str, lowers)), "UpperDir": str(upper)}
-    return {"Name": record.driver, "Data": data | {"WorkDir": str(upper.parent / "work"), "MergedDir": ""}}
+    return {"Name": name, "Data": data | {"WorkDir": str(upper.parent / "work"), "MergedDir": ""}}
 
 
 def mount_point(point: MountPoint) -> dict[str, Any]:

@@ -30,9 +30,9 @@ from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.archives.save import Outflow
 from corten.store.images import ImageRecord
+from corten.store.snapshots.drivers import SHOWN
 
 # docker: the name that clients look for; layers of this store are overlay directories as well.
-DRIVER_NAME = "overlay2"
 
 
 class ImageService:
@@ -241,8 +241,9 @@ class ImageService:
     def _driver_data(self, record: ImageRecord) -> dict[str, Any]:
         """The directories of the top layer, for who looks at them on the host."""
         chain, snapshots = record.config.chain_id, self._ground.snapshots
+        name = SHOWN.get(snapshots.name, snapshots.name)
         if chain is None or not snapshots.exists(str(chain)):
-            return {"Name": DRIVER_NAME, "Data": None}
+            return {"Name": name, "Data": None}
         upper, lowers = snapshots.upper(str(chain)), snapshots.lowers(str(chain))
         data = {
             "MergedDir": str(upper.parent / "merged"),
@@ -251,4 +252,4 @@ class ImageService:
         }
         if lowers:
             data["LowerDir"] = ":".join(str(path) for path in lowers)
-        return {"Name": DRIVER_NAME, "Data": data}
+        return {"Name": name, "Data": data}

@@ -139,6 +139,8 @@ def _stage(order: Order, desk: Desk) -> None:
     namespaces.unshare(flags.CLONE_NEWNS)
     mounts.mount_setattr("/", propagation=flags.MS_SLAVE, recursive=True)
     with Root(root_mount.attach(bundle.root_mounts(), bundle.rootfs)) as root:
+        if spec.annotations.get(rootfs.MTAB_ANNOTATION) == "true":
+            rootfs.LinkMtab().perform(rootfs.Site(root))
         identity = users.identify(spec.process.user, root)
     place = config.Place(
         root=bundle.rootfs,

@@ -26,6 +26,8 @@ _DRIVERS: dict[str, Callable[[Database, Layout], Snapshots]] = {
     "erofs": ErofsSnapshots,
 }
 _DOCKERS = {"overlay2": "overlay", "vfs": "copy"}
+SHOWN = {own: dockers for dockers, own in _DOCKERS.items()}
+"""Our names to those that clients and scripts know."""
 
 
 def open_driver(wanted: str, database: Database, layout: Layout) -> Snapshots:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from rig.daemon import Daemon
@@ -83,12 +84,20 @@ def test_platforms_add_up_under_one_name(daemon: Daemon, registry: Registry, nam
     assert "Image is up to date" in again
 
 
-def test_containers_of_either_platform(daemon: Daemon, name: str) -> None:
+def test_containers_of_either_platform(daemon: Daemon, registry: Registry, name: str) -> None:
     image = f"{name}:all"
     daemon.docker("pull", "-q", image)
     assert daemon.docker("run", "--rm", "--platform", HERE, image, "pwd").stdout == "/linux/amd64\n"
     daemon.docker("create", "--name", "other", "--platform", THERE, image, "x")  # pulled, as it is not here
     assert daemon.docker("ps", "-a", "--format", "{{.Image}}").stdout.strip() == image
+    api = daemon.client().api
+    of_manifest = api.inspect_container("other")["ImageManifestDescriptor"]
+    assert of_manifest["digest"] == digest_at(registry, f"{name}:arm64")
+    assert of_manifest["platform"]["architecture"] == "arm64"
+    (line,) = api.containers(all=True)
+    assert line["ImageManifestDescriptor"] == of_manifest
+    old = docker.APIClient(base_url=daemon.host, version="1.47")
+    assert "ImageManifestDescriptor" not in old.inspect_container("other")
     assert daemon.docker("run", "--rm", image, "pwd").stdout == "/linux/amd64\n"
     assert "is using its referenced image" in daemon.docker("rmi", image, check=False).stderr
     daemon.docker("image", "prune", "-af", "--filter", f"label=of={name}")

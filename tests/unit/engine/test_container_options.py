@@ -81,6 +81,8 @@ def test_defaults() -> None:
         ("Conflicting options: Nano CPUs and CPU Period", {"NanoCpus": 10**9, "CpuPeriod": 100000}),
         ("CPU cfs period can not be less", {"CpuPeriod": 1}),
         ("Invalid value x for cpuset cpus: invalid format: x", {"CpusetCpus": "x"}),
+        ("Invalid value 3-1 for cpuset cpus: invalid format: 3-1", {"CpusetCpus": "3-1"}),
+        ("Invalid value 0-99999999999 for cpuset cpus: value of out range", {"CpusetCpus": "0-99999999999"}),
         ("Requested CPUs are not available", {"CpusetCpus": "4000"}),
         ("Range of blkio weight", {"BlkioWeight": 1}),
         ("range for oom score adj", {"OomScoreAdj": 2000}),

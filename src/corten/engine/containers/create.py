@@ -78,6 +78,7 @@ async def _create(ground: Ground, request: Request, image: ImageRecord | None) -
         mounts=mounts.collect(config, host, lambda other: _mounts_of(ground, other)),
         driver=ground.snapshots.name,
         id_base=_id_base(ground, container_id, host),
+        image_manifest=_manifest(image),
     )
     _check_donors(ground, host)
     networking.check(ground, record)
@@ -92,6 +93,12 @@ async def _create(ground: Ground, request: Request, image: ImageRecord | None) -
     ground.roster.add(live)
     ground.publish(live, "create")
     return Created(live, [*warnings, *links.warnings(ground, record)])
+
+
+def _manifest(image: ImageRecord | None) -> dict[str, Any] | None:
+    if image is None or image.manifest is None:
+        return None
+    return {**image.manifest.to_json(), "platform": image.config.platform.to_json()}
 
 
 def _check_donors(ground: Ground, host: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from corten.api import patterns
 from corten.api.ages import human
 from corten.api.filters import Filters
+from corten.api.version import ApiVersion
 from corten.engine.containers import links, networking, view
 from corten.engine.containers.ground import Ground
 from corten.engine.containers.live import Live
@@ -167,13 +168,15 @@ def _ports(values: Iterable[str]) -> set[str]:
     for value in values:
         numbers, _, protocol = value.partition("/")
         first, _, last = numbers.partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
+        if not all(
+            number.isdecimal() and len(number) < 6 and int(number) < 1 << 16 for number in (first, last or first)
+        ):
             raise Invalid(f"invalid filter 'publish={value}'")
         found |= {f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)}
     return found
 
 
-def summary(ground: Ground, live: Live) -> dict[str, Any]:
+def summary(ground: Ground, live: Live, version: ApiVersion) -> dict[str, Any]:
     """A line of the list."""
     record = live.record
     mode = record.network_mode
@@ -191,7 +194,7 @@ def summary(ground: Ground, live: Live) -> dict[str, Any]:
         "HostConfig": {"NetworkMode": mode},
         "NetworkSettings": {"Networks": view.endpoints(ground, record)},
         "Mounts": [view.mount_point(point) for point in record.mounts],
-    }
+    } | view.image_manifest(record, version)
 
 
 def _image_name(ground: Ground, record: Container) -> str:

@@ -100,6 +100,8 @@ class Container:
     driver: str = "overlay2"
     # The first of the host's ids that the container's users are; 0 without a user namespace.
     id_base: int = 0
+    # The descriptor of the image's manifest as it was when the container was made; images built here have none.
+    image_manifest: dict[str, Any] | None = None
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Container:

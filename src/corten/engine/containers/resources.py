@@ -16,6 +16,7 @@ _MINIMUM_MEMORY = 6 << 20
 _NANO = 10**9
 _PERIOD = 100_000
 _REALTIME = "/sys/fs/cgroup/cpu/cpu.rt_runtime_us"  # groups have it in version 1 only
+_LARGEST_MEMBER = 8191
 _CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z")
 _RULE = re.compile(r"(?P<type>[acb])\s+(?P<major>\d+|\*):(?P<minor>\d+|\*)\s+(?P<access>[rwm]{1,3})\Z")
 
@@ -79,7 +80,9 @@ def _check_set(field: str, value: str, available: str) -> None:
     if not value:
         return
     word = field.removeprefix("Cpuset").lower()
-    if not _CPUSET.match(value):
+    if any(len(number) > 4 or int(number) > _LARGEST_MEMBER for number in re.findall(r"\d+", value)):
+        raise Invalid(f"Invalid value {value} for cpuset {word}: value of out range, maximum is {_LARGEST_MEMBER}")
+    if not _CPUSET.match(value) or not members(value):
         raise Invalid(f"Invalid value {value} for cpuset {word}: invalid format: {value}")
     if not members(value) <= members(available):
         title = "CPUs" if word == "cpus" else "memory nodes"

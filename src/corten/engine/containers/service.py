@@ -71,11 +71,17 @@ class ContainerService:
     # -- reading -----------------------------------------------------------------------------------------------
 
     async def summaries(
-        self, filters: Filters, *, show_all: bool = False, limit: int | None = None, size: bool = False
+        self,
+        filters: Filters,
+        *,
+        show_all: bool = False,
+        limit: int | None = None,
+        size: bool = False,
+        version: ApiVersion = CURRENT,
     ) -> list[dict[str, Any]]:
         """A line for each container that the filters keep."""
         found = listing.select(self._ground, filters, show_all=show_all, limit=limit)
-        lines = [listing.summary(self._ground, live) for live in found]
+        lines = [listing.summary(self._ground, live, version) for live in found]
         if size:
             for live, line in zip(found, lines, strict=True):
                 line |= await changes.sizes(self._ground, live)

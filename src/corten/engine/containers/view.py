@@ -28,7 +28,7 @@ def inspect(ground: Ground, live: Live, version: ApiVersion = CURRENT) -> dict[s
     record = live.record
     directory = ground.bundle(record.id)
     command = record.entrypoint
-    return {
+    shown: dict[str, Any] = {
         "Id": record.id,
         "Created": rfc3339(record.created),
         "Path": command[0] if command else "",
@@ -53,6 +53,13 @@ def inspect(ground: Ground, live: Live, version: ApiVersion = CURRENT) -> dict[s
         "Config": _config(record, version),
         "NetworkSettings": network_settings(ground, live),
     }
+    return shown | image_manifest(record, version)
+
+
+def image_manifest(record: Container, version: ApiVersion) -> dict[str, Any]:
+    """``ImageManifestDescriptor``, where it is known and the client knows of it."""
+    is_shown = record.image_manifest is not None and version >= ApiVersion(1, 48)
+    return {"ImageManifestDescriptor": record.image_manifest} if is_shown else {}
 
 
 def _config(record: Container, version: ApiVersion) -> dict[str, Any]:

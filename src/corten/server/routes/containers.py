@@ -26,7 +26,11 @@ from corten.server.request import (
 async def container_list(request: web.Request) -> web.StreamResponse:
     """GET /containers/json"""
     found = await engine(request).containers.summaries(
-        filters(request), show_all=flag(request, "all"), limit=number(request, "limit"), size=flag(request, "size")
+        filters(request),
+        show_all=flag(request, "all"),
+        limit=number(request, "limit"),
+        size=flag(request, "size"),
+        version=version(request),
     )
     return reply(found)
 

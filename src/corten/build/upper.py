@@ -7,41 +7,50 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from corten.build.ports import MountLike
 
 RUNTIME_FILES = ("etc/resolv.conf", "etc/hosts", "etc/hostname", ".dockerenv", "dev/console")
+CONTAINER_LINKS = {"etc/mtab": "/proc/mounts"}
+"""What the start of a container links, and that of a step does not: in a step's layer it is the user's."""
+
 RUNTIME_DIRECTORIES = ("proc", "sys", "dev/pts", "dev/shm", "dev/mqueue", "dev/pipes", "dev")
 """What a container's start may make to mount on.  During a RUN these are covered, so nothing in them is the user's."""
 
 
-def remove_stubs(upper: Path, mounts: Callable[[], Sequence[MountLike]], targets: Iterable[str]) -> None:
-    """Remove empty files and directories that were made to mount on, and parents that only hold those.
+def remove_stubs(
+    upper: Path,
+    mounts: Callable[[], Sequence[MountLike]],
+    targets: Iterable[str] = (),
+    links: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Remove empty files and directories that were made to mount on, ``links``, and parents that only hold those.
 
     ``mounts`` are the snapshot's, asked for only where something was removed.
     """
     top = set(os.listdir(upper))  # most steps touch none of these: one call instead of a dozen
-    places = [*RUNTIME_FILES, *(target.strip("/") for target in targets), *RUNTIME_DIRECTORIES]
+    places = [*links, *RUNTIME_FILES, *(target.strip("/") for target in targets), *RUNTIME_DIRECTORIES]
     lowers: Sequence[str] | None = None
     for place in places:
         parts = place.split("/")
         if parts[0] not in top or ".." in parts:
             continue
         path = upper / place
-        if path.is_relative_to(upper) and _remove_stub(path):
+        if path.is_relative_to(upper) and _remove_stub(path, links.get(place)):
             if lowers is None:
                 lowers = _lowers(mounts())
             _remove_parents(path.parent, upper, lowers)
 
 
-def _remove_stub(path: Path) -> bool:
+def _remove_stub(path: Path, link: str | None) -> bool:
     try:
         status = os.lstat(path)
         if stat.S_ISDIR(status.st_mode):
             os.rmdir(path)
-        elif stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        elif (stat.S_ISREG(status.st_mode) and status.st_size == 0) or (link and os.readlink(path) == link):
             os.unlink(path)
         else:
             return False

@@ -14,7 +14,7 @@ from typing import Any
 
 from corten import __version__
 from corten.api.times import rfc3339_nano
-from corten.build.upper import remove_stubs
+from corten.build.upper import CONTAINER_LINKS, remove_stubs
 from corten.engine.downloads import download
 from corten.engine.images import changes as instructions
 from corten.engine.images import names
@@ -142,7 +142,7 @@ class Importer:
         staged = await asyncio.to_thread(ground.snapshots.stage, str(parent) if parent else None)
         try:
             await ground.workers.copy(ground.snapshots.upper(key), staged.path)
-            remove_stubs(staged.path, lambda: ground.snapshots.mounts(key), ())
+            remove_stubs(staged.path, lambda: ground.snapshots.mounts(key), links=CONTAINER_LINKS)
             packed = await ground.workers.pack(staged.path)
         except BaseException:
             ground.snapshots.unstage(staged)

@@ -25,6 +25,7 @@ from corten.runtime.protocol import (
     NETWORK_FDS,
     StepFailure,
 )
+from corten.supervisor import closing
 from corten.supervisor.channel import Channel, translate
 from corten.supervisor.model import RUNTIME_STEP, Client, ExitRecord, StartFailure
 from corten.supervisor.recover import bury
@@ -59,6 +60,7 @@ class Task:
         self._networked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._burial: asyncio.Task[None] | None = None
+        self._closing: asyncio.Future[None] | None = None
         self._channel = Channel(sock, self._on_event, self._on_close)
 
     # -- what the shim tells -----------------------------------------------------------------------------------
@@ -137,6 +139,8 @@ class Task:
 
     def _close_fds(self) -> None:
         fds, self._fds = self._fds, {}
+        if "root" in fds:
+            self._closing = closing.close(fds.pop("root"))
         for fd in fds.values():
             os.close(fd)
 
@@ -352,6 +356,11 @@ class Task:
         if self.status != "stopped":
             await self.release()
 
+    async def unmounted(self) -> None:
+        """Return when a stopped task holds its root no more: only then may another mount what lies beneath."""
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
     @property
     def is_gone(self) -> bool:
         """Whether the shim has gone and everything it left is known."""
@@ -363,6 +372,7 @@ class Task:
             await self._burial  # or it would take what is made in this bundle next for what it came to bury
         self._channel.let_go()
         self._close_fds()
+        await self.unmounted()
         self._gone.set()
 
 

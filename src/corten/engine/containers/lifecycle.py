@@ -174,6 +174,7 @@ class Lifecycle:
     async def _tear_down(self, live: Live, task: Task | None) -> None:
         await start.give_back(self._ground, live)
         if task is not None:
+            await task.unmounted()
             self._ground.background.start(task.delete(), f"deleting task {live.record.short_id}")
 
     async def _restart_later(self, live: Live) -> None:
